@@ -1,0 +1,117 @@
+//! Clock: the only reader of wall time.
+//!
+//! Tokens are judged by wall time, TTLs and deadlines by `std::time::Instant`. A clock before 1970
+//! is an error that refuses requests, never a panic.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds and nanoseconds since 1970-01-01T00:00:00Z, never negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(Duration);
+
+/// The system clock stands before 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system clock stands before 1970")]
+pub struct ClockError;
+
+impl UnixTime {
+    /// The time `secs` seconds after the epoch.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+
+    /// The time of a NumericDate (RFC 7519, section 2) with a fraction; `None` when it is negative,
+    /// not finite or out of range.
+    #[must_use]
+    pub fn from_secs_f64(secs: f64) -> Option<Self> {
+        Duration::try_from_secs_f64(secs).ok().map(Self)
+    }
+
+    /// Whole seconds since the epoch.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0.as_secs()
+    }
+
+    /// Seconds since the epoch, with their fraction.
+    #[must_use]
+    pub const fn as_secs_f64(self) -> f64 {
+        self.0.as_secs_f64()
+    }
+
+    /// `self + by`, staying at the largest time there is.
+    #[must_use]
+    pub const fn saturating_add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+
+    /// `self - by`, staying at the epoch.
+    #[must_use]
+    pub const fn saturating_sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
+
+    /// How long after `earlier` this is; zero when it is not.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// RFC 3339 in UTC with milliseconds, for logs.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_millisecond(millis)
+            .map_or_else(|_| self.0.as_secs().to_string(), |t| format!("{t:.3}"))
+    }
+
+    /// Parses RFC 3339, as records write it. `None` when it is not that, or before 1970.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(timestamp.as_nanosecond())
+            .ok()
+            .map(|nanos| Self(Duration::from_nanos(nanos)))
+    }
+}
+
+/// The process's wall clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Clock;
+
+impl Clock {
+    /// The time now.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads wall time"
+    )]
+    pub fn now(self) -> Result<UnixTime, ClockError> {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map(UnixTime)
+            .map_err(|_| ClockError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_round_trips() {
+        let time = UnixTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
+        assert_eq!(time.as_secs(), 1_767_225_600);
+        assert_eq!(time.rfc3339(), "2026-01-01T00:00:00.000Z");
+        assert_eq!(UnixTime::parse_rfc3339("1969-12-31T23:59:59Z"), None);
+    }
+
+    #[test]
+    fn far_away_dates_neither_panic_nor_wrap() {
+        assert_eq!(UnixTime::from_secs_f64(f64::INFINITY), None);
+        assert_eq!(UnixTime::from_secs_f64(-1.0), None);
+        let far = UnixTime::from_secs(u64::MAX).saturating_add(Duration::from_secs(60));
+        assert!(far > UnixTime::from_secs(4_102_444_800));
+        assert!(!far.rfc3339().is_empty());
+    }
+}
