@@ -1,0 +1,226 @@
+//! The sink: a bounded queue in front of one thread that writes.
+//!
+//! The thread blocks on the file, never a core. A failed write is retried from the byte it stopped
+//! at, so that no partial line is ever followed by another; meanwhile the queue fills and
+//! `when_full` decides. Lines are never reordered.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Line;
+use crate::config::{self, AuditSink, Fault};
+use crate::telemetry::Metrics;
+
+/// Lines that may wait for the writer.
+const QUEUE: usize = 8192;
+/// How long a request waits for a place in a full queue before it is refused.
+const FULL_WAIT: Duration = Duration::from_secs(1);
+/// Pause between two attempts at a sink that fails.
+const RETRY: Duration = Duration::from_millis(200);
+/// How long a failing sink is retried once the gateway is stopping.
+const LAST_RETRIES: u32 = 5;
+/// Lines written between two looks at whether the file was moved away.
+const LOOK_EVERY: u32 = 256;
+
+/// The queue is full and stayed full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the audit queue is full")]
+pub struct AuditError;
+
+/// A handle on the queue; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    queue: mpsc::Sender<Vec<u8>>,
+    block: bool,
+    metrics: Arc<Metrics>,
+}
+
+/// A place in the queue, taken before the request is acted on.
+#[derive(Debug)]
+#[must_use = "a slot that is not filled leaves a decision without its line"]
+pub struct Slot {
+    permit: Option<mpsc::OwnedPermit<Vec<u8>>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Audit {
+    /// Opens the sink and starts its thread, which ends when every handle is gone and the queue is
+    /// written.
+    pub fn build(config: &config::Audit, metrics: Arc<Metrics>) -> Result<(Self, JoinHandle<()>), Vec<Fault>> {
+        let sink = Sink::open(&config.sink).map_err(|error| {
+            vec![Fault::new(
+                &config.at.key("sink"),
+                format!("the audit file cannot be opened: {error}"),
+                "name a file in a folder that this process may write to",
+            )]
+        })?;
+        let (queue, lines) = mpsc::channel(QUEUE);
+        let writer = Writer { sink, lines, metrics: Arc::clone(&metrics), block: config.block_when_full };
+        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || writer.run()).map_err(|error| {
+            vec![Fault::new(&config.at, format!("the audit thread cannot be started: {error}"), "free some threads")]
+        })?;
+        Ok((Self { queue, block: config.block_when_full, metrics }, thread))
+    }
+
+    /// Takes a place in the queue. With `when_full: block` it waits a moment for one, then fails;
+    /// with `drop` it always succeeds, and the line may be dropped and counted.
+    pub async fn reserve(&self) -> Result<Slot, AuditError> {
+        let permit = match self.queue.clone().try_reserve_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) if !self.block => None,
+            Err(_) => {
+                let waited = tokio::time::timeout(FULL_WAIT, self.queue.clone().reserve_owned()).await;
+                Some(waited.map_err(|_| AuditError)?.map_err(|_| AuditError)?)
+            }
+        };
+        Ok(Slot { permit, metrics: Arc::clone(&self.metrics) })
+    }
+
+    /// Puts a line into the queue if there is room, else counts it as dropped: for what has no
+    /// request that could wait, such as the refusal that says the queue is full.
+    pub fn offer(&self, line: &Line) {
+        let permit = self.queue.clone().try_reserve_owned().ok();
+        Slot { permit, metrics: Arc::clone(&self.metrics) }.fill(line);
+    }
+}
+
+impl Slot {
+    /// Fills the place with its line.
+    pub fn fill(self, line: &Line) {
+        let text = serde_json::to_vec(line).map(|mut text| {
+            text.push(b'\n');
+            text
+        });
+        match (self.permit, text) {
+            (Some(permit), Ok(text)) => {
+                let _ = permit.send(text);
+            }
+            _ => {
+                self.metrics.audit_dropped.inc();
+            }
+        }
+    }
+}
+
+struct Writer {
+    sink: Sink,
+    lines: mpsc::Receiver<Vec<u8>>,
+    metrics: Arc<Metrics>,
+    block: bool,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut batch = Vec::with_capacity(256);
+        while self.lines.blocking_recv_many(&mut batch, 256) > 0 {
+            let count = batch.len() as u64;
+            let text = batch.concat();
+            batch.clear();
+            if self.write(&text) {
+                self.metrics.audit_lines.inc_by(count);
+            } else {
+                self.metrics.audit_dropped.inc_by(count);
+            }
+        }
+    }
+
+    /// Writes whole lines; `false` when they had to be given up.
+    fn write(&mut self, text: &[u8]) -> bool {
+        let mut rest = text;
+        let mut failures = 0_u32;
+        while !rest.is_empty() {
+            match self.sink.write(rest) {
+                Ok(written) => {
+                    rest = rest.get(written..).unwrap_or_default();
+                    failures = 0;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if failures == 0 {
+                        tracing::error!(%error, "the audit sink fails");
+                    }
+                    failures += 1;
+                    // A line that has begun is always finished before anything else is written.
+                    let may_give_up = rest.len() == text.len() || rest.is_empty();
+                    let stopping = self.lines.is_closed() && failures > LAST_RETRIES;
+                    if stopping || (!self.block && may_give_up) {
+                        return false;
+                    }
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+        true
+    }
+}
+
+enum Sink {
+    Stdout(io::Stdout),
+    File { path: PathBuf, file: File, size: u64, rotate: Option<u64>, since_look: u32 },
+}
+
+impl Sink {
+    fn open(config: &AuditSink) -> io::Result<Self> {
+        match config {
+            AuditSink::Stdout => Ok(Self::Stdout(io::stdout())),
+            AuditSink::File { path, rotate } => {
+                let (file, size) = append(path)?;
+                Ok(Self::File { path: path.clone(), file, size, rotate: *rotate, since_look: 0 })
+            }
+        }
+    }
+
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => {
+                let mut lock = stdout.lock();
+                let written = lock.write(text)?;
+                lock.flush()?;
+                Ok(written)
+            }
+            Self::File { path, file, size, rotate, since_look } => {
+                *since_look += 1;
+                let full = rotate.is_some_and(|limit| *size >= limit);
+                if full {
+                    std::fs::rename(&*path, rotated(path))?;
+                }
+                // Also after somebody else moved the file away, as logrotate does.
+                if full || (*since_look >= LOOK_EVERY && moved_away(path, file)) {
+                    (*file, *size) = append(path)?;
+                }
+                if *since_look >= LOOK_EVERY {
+                    *since_look = 0;
+                }
+                let written = file.write(text)?;
+                *size += written as u64;
+                Ok(written)
+            }
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    let size = file.metadata()?.len();
+    Ok((file, size))
+}
+
+fn rotated(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    PathBuf::from(name)
+}
+
+fn moved_away(path: &Path, file: &File) -> bool {
+    match (std::fs::metadata(path), file.metadata()) {
+        (Ok(there), Ok(here)) => there.ino() != here.ino() || there.dev() != here.dev(),
+        _ => true,
+    }
+}
