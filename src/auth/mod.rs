@@ -1,1 +1,17 @@
-//! Room to be furnished.
+//! Auth: the one decider, and the only place that joins a credential and the live record.
+//!
+//! [`Authenticator::decide`] turns what a request carries into a [`Grant`], once, for that request
+//! alone. A [`Principal`] is made here and nowhere else; it cannot be copied, so it cannot be
+//! cached. "No credential" and "bad credential" are different answers, and a bad one never falls
+//! back to another one or to anonymous.
+
+mod account;
+mod decide;
+mod denial;
+mod origin;
+mod principal;
+
+pub use decide::{Ask, Authenticator, Evidence, Standing};
+pub use denial::Denial;
+pub use origin::OriginFacts;
+pub use principal::{Grant, Principal, VerifiedCredential};

@@ -1,1 +1,134 @@
-//! Room to be furnished.
+//! Routes and tenants: which rule covers a request, and whose data it is about.
+//!
+//! The path alone picks the route, and the host narrows it. A route's [`Access`] is a type, not a
+//! flag: only [`PublicAccess`] and [`OptionalAccess`] can make a [`PublicGrant`], so a member route
+//! cannot be served without a principal. This room never looks at a credential.
+
+mod table;
+mod tenant;
+
+use std::sync::Arc;
+
+pub use table::{RouteError, RouteTable};
+pub use tenant::{TenantAnswer, TenantError, Tenants};
+
+use crate::config;
+use crate::reason::Reason;
+
+/// One route of the table.
+#[derive(Debug)]
+pub struct Route {
+    config: config::Route,
+    access: Access,
+}
+
+/// Who may use a route.
+#[derive(Debug)]
+pub enum Access {
+    /// Needs a principal; there is no way to a grant without one.
+    Member(MemberAccess),
+    /// Uses a principal where there is a credential.
+    Optional(OptionalAccess),
+    /// Never looks at a credential.
+    Public(PublicAccess),
+}
+
+/// The access of a member route.
+#[derive(Debug)]
+pub struct MemberAccess {
+    _private: (),
+}
+
+/// The access of an optional route.
+#[derive(Debug)]
+pub struct OptionalAccess {
+    _private: (),
+}
+
+/// The access of a public route.
+#[derive(Debug)]
+pub struct PublicAccess {
+    _private: (),
+}
+
+/// The proof that a request may go on without a principal. Only routes make it.
+#[derive(Debug)]
+pub struct PublicGrant {
+    reason: Reason,
+}
+
+impl PublicGrant {
+    /// Why no principal is needed.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+impl OptionalAccess {
+    /// Lets a request that carries no credential at all go on anonymously.
+    #[must_use]
+    pub const fn anonymous(&self) -> PublicGrant {
+        PublicGrant { reason: Reason::OptionalAnonymous }
+    }
+}
+
+impl PublicAccess {
+    /// Lets a request go on.
+    #[must_use]
+    pub const fn grant(&self) -> PublicGrant {
+        PublicGrant { reason: Reason::Public }
+    }
+}
+
+/// The proof that a request is a CORS preflight, which carries no identity whatever its route is.
+#[derive(Debug)]
+pub struct Preflight {
+    _private: (),
+}
+
+impl Preflight {
+    /// Lets the preflight go on without identity, `Authorization` and `Cookie`.
+    #[must_use]
+    pub const fn grant(&self) -> PublicGrant {
+        PublicGrant { reason: Reason::Public }
+    }
+}
+
+/// What a request came to: its route and, for a preflight, the proof of that.
+#[derive(Debug)]
+pub struct Matched {
+    /// The route.
+    pub route: Arc<Route>,
+    /// Whether this is a preflight of a request to that route.
+    pub preflight: Option<Preflight>,
+}
+
+impl Route {
+    fn new(config: config::Route) -> Self {
+        let access = match config.access {
+            config::Access::Member => Access::Member(MemberAccess { _private: () }),
+            config::Access::Optional => Access::Optional(OptionalAccess { _private: () }),
+            config::Access::Public => Access::Public(PublicAccess { _private: () }),
+        };
+        Self { config, access }
+    }
+
+    /// Who may use it.
+    #[must_use]
+    pub const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub const fn config(&self) -> &config::Route {
+        &self.config
+    }
+
+    /// Its label in logs and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+}

@@ -1,1 +1,216 @@
-//! Room to be furnished.
+//! The server: listeners, cores, signals, drain.
+//!
+//! Everything is built and every port is bound before anything is served: a configuration that
+//! cannot be served is an error at start, with every mistake at once.
+
+mod connection;
+mod control;
+mod core;
+mod deadline;
+pub(crate) mod listen;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+
+use crate::admin;
+use crate::config::{Config, Fault};
+use crate::drain::{Drain, Drainer};
+use crate::gateway::Gateway;
+use crate::telemetry::Metrics;
+
+pub(crate) use control::Control;
+
+/// Time between two looks at the certificate files.
+const CERTIFICATES: Duration = Duration::from_secs(1);
+
+/// Why the server did not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The configuration cannot be served.
+    #[error("the configuration cannot be served")]
+    Config(Vec<Fault>),
+    /// A port cannot be had.
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The operating system refused something else.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A core ended by itself.
+    #[error("a data-path thread ended unexpectedly")]
+    Core,
+    /// Something was still open when the drain's time was over.
+    #[error("the drain's time was over before everything had ended")]
+    Drain,
+}
+
+/// A server that has bound its ports and built its rooms, and serves nothing yet.
+pub struct Server {
+    config: Config,
+    control: Control,
+    gateway: Arc<Gateway>,
+    audit: JoinHandle<()>,
+    cores: Vec<Vec<core::Socket>>,
+    certificates: Vec<Arc<tls::Certificates>>,
+    admin: std::net::TcpListener,
+}
+
+impl Server {
+    /// Builds every room and binds every port.
+    pub fn build(config: Config) -> Result<Self, ServerError> {
+        let control = Control::start()?;
+        let metrics = Arc::new(Metrics::new());
+        let mut faults = Vec::new();
+        let mut keep = |outcome: Result<_, Vec<Fault>>| outcome.map_err(|found| faults.extend(found)).ok();
+        let tls: Vec<_> = config.listeners.iter().filter_map(|listener| keep(tls::Certificates::build(listener))).collect();
+        let gateway = match Gateway::build(&config, &metrics, control.handle()) {
+            Ok(gateway) => Some(gateway),
+            Err(found) => {
+                faults.extend(found);
+                None
+            }
+        };
+        let (Some((gateway, audit)), true) = (gateway, faults.is_empty()) else {
+            return Err(ServerError::Config(faults));
+        };
+
+        let admin_at = config.admin.address;
+        let bind = |address, shared| listen::bind(address, shared).map_err(|error| ServerError::Bind { address, error });
+        for listener in &config.listeners {
+            let address = listener.address;
+            listen::must_be_free(address).map_err(|error| ServerError::Bind { address, error })?;
+        }
+        let admin = bind(admin_at, false)?;
+        let mut cores = Vec::new();
+        for _ in 0..config.workers {
+            let mut sockets = Vec::new();
+            for (listener, certificates) in config.listeners.iter().zip(&tls) {
+                let tls = match certificates {
+                    Some(certificates) => {
+                        let made = certificates.server_config().map_err(io::Error::other)?;
+                        Some((Arc::new(made), Arc::clone(certificates)))
+                    }
+                    None => None,
+                };
+                sockets.push(core::Socket { listener: listener.clone(), socket: bind(listener.address, true)?, tls });
+            }
+            cores.push(sockets);
+        }
+        let certificates = tls.into_iter().flatten().collect();
+        Ok(Self { config, control, gateway, audit, cores, certificates, admin })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once.
+    pub fn run(self) -> Result<(), ServerError> {
+        let Self { config, control, gateway, audit, cores, certificates, admin } = self;
+        let (drainer, drain) = Drainer::new();
+        gateway.start(control.handle());
+        control.handle().spawn(watch_certificates(certificates));
+        control.handle().spawn(admin::serve(admin, config.admin.clone(), Arc::clone(&gateway), drain.clone()));
+
+        let connections = Arc::new(Semaphore::new(config.limits.connections));
+        let mut threads = Vec::new();
+        for (index, sockets) in cores.into_iter().enumerate() {
+            let (gateway, drain, connections) = (Arc::clone(&gateway), drain.clone(), Arc::clone(&connections));
+            let core = move || core::run(gateway, sockets, drain, connections);
+            threads.push(std::thread::Builder::new().name(format!("core-{index}")).spawn(core)?);
+        }
+        for listener in &config.listeners {
+            let scheme = if listener.tls.is_empty() { "http" } else { "https" };
+            tracing::info!(address = %listener.address, scheme, workers = config.workers, "listening");
+        }
+        tracing::info!(address = %config.admin.address, "admin listening");
+
+        let outcome = control_flow(&control, drainer, &drain, &config, &threads);
+        // Nothing new comes in now; cores end when their connections have, or are left behind when
+        // the drain's time was over.
+        let drained = outcome.is_ok();
+        if drained {
+            for thread in threads {
+                thread.join().map_err(|_| ServerError::Core)??;
+            }
+        }
+        drop((gateway, control));
+        if drained {
+            let _ = audit.join();
+        }
+        outcome
+    }
+}
+
+/// Waits for a signal, then drains.
+fn control_flow(
+    control: &Control,
+    drainer: Drainer,
+    drain: &Drain,
+    config: &Config,
+    threads: &[JoinHandle<io::Result<()>>],
+) -> Result<(), ServerError> {
+    let (signals, mut arrived) = tokio::sync::mpsc::channel::<&'static str>(2);
+    let _guard = control.handle().enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    control.handle().spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if signals.send(name).await.is_err() {
+                return;
+            }
+        }
+    });
+    let (delay, timeout) = (config.drain.delay, config.drain.timeout);
+    let (done, outcome) = std::sync::mpsc::channel();
+    let phase = drain.clone();
+    control.handle().spawn(async move {
+        let Some(name) = arrived.recv().await else { return };
+        tracing::info!(signal = name, "draining");
+        drainer.not_ready();
+        let orderly = async {
+            tokio::time::sleep(delay).await;
+            tracing::info!("no longer accepting");
+            drainer.close(timeout).await
+        };
+        let ended = tokio::select! {
+            ended = orderly => ended,
+            _ = arrived.recv() => false,
+        };
+        let _ = done.send(ended);
+    });
+    loop {
+        match outcome.recv_timeout(Duration::from_millis(500)) {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(ServerError::Drain),
+            Err(_) if threads.iter().any(JoinHandle::is_finished) && phase.phase() != crate::drain::Phase::Closing => {
+                return Err(ServerError::Core);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn watch_certificates(certificates: Vec<Arc<tls::Certificates>>) {
+    if certificates.is_empty() {
+        return;
+    }
+    let mut tick = tokio::time::interval(CERTIFICATES);
+    loop {
+        tick.tick().await;
+        for listener in &certificates {
+            listener.refresh();
+        }
+    }
+}

@@ -21,7 +21,7 @@ impl UnixTime {
         Self(Duration::from_secs(secs))
     }
 
-    /// The time of a NumericDate (RFC 7519, section 2) with a fraction; `None` when it is negative,
+    /// The time of a `NumericDate` (RFC 7519, section 2) with a fraction; `None` when it is negative,
     /// not finite or out of range.
     #[must_use]
     pub fn from_secs_f64(secs: f64) -> Option<Self> {

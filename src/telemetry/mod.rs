@@ -7,8 +7,10 @@ mod clock;
 mod log;
 mod metrics;
 mod redacted;
+mod trace;
 
 pub use clock::{Clock, ClockError, UnixTime};
 pub use log::{LogFormat, install};
 pub use metrics::Metrics;
 pub use redacted::Redacted;
+pub use trace::{Step, Trace};

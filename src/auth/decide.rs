@@ -1,0 +1,291 @@
+//! The decider: steps 3 to 7 of a request, in that order.
+//!
+//! Everything a decision looked at is noted in [`Evidence`] on the way, so that the audit line of a
+//! refusal can say what was claimed. A stream that stays open is decided again through
+//! [`Authenticator::still_stands`], with the same rules and the live record of that moment.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::denial::Denial;
+use super::origin::{self, OriginFacts};
+use super::principal::{Grant, Principal, VerifiedCredential};
+use crate::config::{Config, Conflict, OnMismatch, Origins};
+use crate::credential::Presented;
+use crate::directory::{Binding, Directory, Lease, Live};
+use crate::ids::{AccountId, TenantId, UserId};
+use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
+use crate::telemetry::{Trace, UnixTime};
+use crate::token::{VerifiedToken, Verifier};
+
+/// What a request asks to be decided on.
+#[derive(Debug)]
+pub struct Ask {
+    /// What the tenant sources say.
+    pub tenant: TenantAnswer,
+    /// What it carries.
+    pub presented: Presented,
+    /// Where it comes from.
+    pub origin: OriginFacts,
+}
+
+/// What a decision looked at, for the audit line; filled in as far as the decision came.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// The tenant that the request belongs to.
+    pub tenant: Option<TenantId>,
+    /// The acting credential, verified.
+    pub verified: Option<Arc<VerifiedCredential>>,
+    /// The live record of its subject.
+    pub binding: Option<Arc<Binding>>,
+}
+
+/// What an open stream stands on: the answer that must stay the same.
+#[derive(Debug)]
+pub struct Standing {
+    tenant: TenantId,
+    user: UserId,
+    account: Option<AccountId>,
+    verified: Arc<VerifiedCredential>,
+    route: Arc<Route>,
+}
+
+impl Standing {
+    /// What `principal` stands on.
+    #[must_use]
+    pub fn of(principal: &Principal, route: &Arc<Route>) -> Self {
+        Self {
+            tenant: principal.tenant().clone(),
+            user: principal.user().clone(),
+            account: principal.account().cloned(),
+            verified: Arc::clone(principal.verified()),
+            route: Arc::clone(route),
+        }
+    }
+
+    /// The tenant that its lease is registered for.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The credential it rests on.
+    #[must_use]
+    pub fn token(&self) -> &Arc<VerifiedToken> {
+        self.verified.token()
+    }
+}
+
+/// The one decider.
+#[derive(Debug)]
+pub struct Authenticator {
+    verifier: Arc<Verifier>,
+    directory: Arc<Directory>,
+    tenants: Arc<Tenants>,
+    conflict: Conflict,
+    origins: Origins,
+}
+
+impl Authenticator {
+    /// Joins the rooms that it decides from.
+    #[must_use]
+    pub fn build(config: &Config, verifier: Arc<Verifier>, directory: Arc<Directory>, tenants: Arc<Tenants>) -> Self {
+        Self { verifier, directory, tenants, conflict: config.conflict, origins: config.origins.clone() }
+    }
+
+    /// Decides one request. `lease`, where the request may become a stream, is registered before the
+    /// live look-up, so that no change between the two is missed.
+    pub async fn decide(
+        &self,
+        matched: &Matched,
+        ask: &Ask,
+        now: UnixTime,
+        lease: Option<&mut Option<Lease>>,
+        seen: (&mut Evidence, &mut Trace),
+    ) -> Result<Grant, Denial> {
+        let (evidence, trace) = seen;
+        let route = &matched.route;
+        if let TenantAnswer::Named(tenant) = &ask.tenant {
+            evidence.tenant = Some(tenant.clone());
+        }
+        if let Some(preflight) = &matched.preflight {
+            return Ok(Grant::Public(Arc::clone(route), preflight.grant()));
+        }
+        let anonymous = match route.access() {
+            Access::Public(access) => return Ok(Grant::Public(Arc::clone(route), access.grant())),
+            Access::Optional(access) => Some(access),
+            Access::Member(_) => None,
+        };
+
+        // Step 4: every credential is verified; one bad one refuses the request.
+        let verified = self.verify(&ask.presented, now, trace).await?;
+        let Some(acting) = verified.first() else {
+            return match anonymous {
+                Some(access) => Ok(Grant::Public(Arc::clone(route), access.anonymous())),
+                None => Err(Denial::CredentialMissing),
+            };
+        };
+        evidence.verified = Some(Arc::clone(acting));
+        self.refuse_conflict(&verified, route)?;
+
+        // Step 4b: an identity that rests on nothing but cookies.
+        let rests_on_cookie = match self.conflict {
+            Conflict::Reject => verified.iter().all(|credential| credential.rests_on_cookie),
+            Conflict::PreferFirst => acting.rests_on_cookie,
+        };
+        if rests_on_cookie && !origin::may_ride(&self.origins, &ask.origin) {
+            return Err(Denial::OriginNotAllowed);
+        }
+
+        // Step 5: the token speaks for this tenant.
+        let tenant = self.tenant(&ask.tenant, acting).await?;
+        trace.note("tenant", || json!({ "tenant": tenant }));
+        evidence.tenant = Some(tenant.clone());
+        self.speaks_for(acting, &tenant)?;
+
+        // Steps 6 and 7, with the lease registered first.
+        let lease = lease.map(|slot| slot.insert(self.directory.leases().register(&tenant)));
+        let principal = self.establish(&tenant, acting, route, evidence, trace).await?;
+        self.same_live_user(&verified, &principal).await?;
+        if let Some(lease) = lease {
+            lease.narrow(principal.user(), principal.binding().account());
+        }
+        Ok(Grant::Member(Arc::clone(route), principal))
+    }
+
+    /// Decides an open stream again, from the live record of now. `Ok(false)` when the answer is
+    /// another user, account or tenant.
+    pub async fn still_stands(&self, standing: &Standing) -> Result<bool, Denial> {
+        let mut evidence = Evidence::default();
+        let (tenant, verified) = (&standing.tenant, &standing.verified);
+        self.speaks_for(verified, tenant)?;
+        let principal = self.establish(tenant, verified, &standing.route, &mut evidence, &mut Trace::off()).await?;
+        Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
+    }
+
+    async fn verify(
+        &self,
+        presented: &Presented,
+        now: UnixTime,
+        trace: &mut Trace,
+    ) -> Result<Vec<Arc<VerifiedCredential>>, Denial> {
+        let mut verified = Vec::with_capacity(presented.tokens().len());
+        for carried in presented.tokens() {
+            let token = self.verifier.verify(carried.token.expose(), now).await?;
+            trace.note("credential", || {
+                json!({
+                    "credential": carried.name, "issuer": token.issuer_name(), "user": token.user(),
+                    "account": token.account(), "tenant": token.tenant(), "expires": token.expires().rfc3339(),
+                    "lookup": token.lookup(), "verified": true,
+                })
+            });
+            verified.push(Arc::new(VerifiedCredential {
+                credential: carried.credential,
+                name: Arc::clone(&carried.name),
+                rests_on_cookie: carried.rests_on_cookie,
+                token: Arc::new(token),
+            }));
+        }
+        Ok(verified)
+    }
+
+    /// Two credentials are one identity when tenant and subject agree and, where the token's account
+    /// decides, their accounts too. Credentials of different look-ups are compared by live user.
+    fn refuse_conflict(&self, verified: &[Arc<VerifiedCredential>], route: &Route) -> Result<(), Denial> {
+        if self.conflict == Conflict::PreferFirst {
+            return Ok(());
+        }
+        let policy = &route.config().accounts;
+        let account_decides = !policy.bypass_roles.is_empty()
+            || matches!(policy.on_mismatch, OnMismatch::AllowMember | OnMismatch::Observe);
+        let agree = |a: &VerifiedToken, b: &VerifiedToken| {
+            let tenants = match (spoken_tenant(a), spoken_tenant(b)) {
+                (Some(a), Some(b)) => a == b,
+                _ => true,
+            };
+            let subjects = a.lookup() != b.lookup() || a.user() == b.user();
+            tenants && subjects && (!account_decides || a.account() == b.account())
+        };
+        let conflict = verified.split_first().is_some_and(|(first, rest)| {
+            rest.iter().any(|other| !agree(first.token(), other.token()))
+        });
+        if conflict { Err(Denial::CredentialConflict) } else { Ok(()) }
+    }
+
+    /// Credentials beside the acting one must lead to the same live user, also where they went
+    /// through another look-up, and must speak for the same tenant.
+    async fn same_live_user(&self, verified: &[Arc<VerifiedCredential>], principal: &Principal) -> Result<(), Denial> {
+        if self.conflict == Conflict::PreferFirst {
+            return Ok(());
+        }
+        for other in verified.iter().skip(1) {
+            self.speaks_for(other, principal.tenant())?;
+            let token = other.token();
+            if token.lookup() == principal.verified().token().lookup() {
+                continue;
+            }
+            match self.directory.live(principal.tenant(), token.lookup(), token.user()).await? {
+                Live::Known(binding) if binding.user() == principal.user() => {}
+                Live::Known(_) => return Err(Denial::CredentialConflict),
+                Live::Unknown => return Err(Denial::UserUnknown),
+            }
+        }
+        Ok(())
+    }
+
+    async fn tenant(&self, answer: &TenantAnswer, acting: &VerifiedCredential) -> Result<TenantId, Denial> {
+        match answer {
+            TenantAnswer::Named(tenant) => Ok(tenant.clone()),
+            TenantAnswer::FromCredential | TenantAnswer::Unnamed => {
+                Ok(self.tenants.from_credential(spoken_tenant(acting.token())).await?)
+            }
+        }
+    }
+
+    fn speaks_for(&self, credential: &VerifiedCredential, tenant: &TenantId) -> Result<(), Denial> {
+        let token = credential.token();
+        let may = token.bound_tenants().is_none_or(|tenants| tenants.contains(tenant));
+        let says = match spoken_tenant(token) {
+            Some(spoken) => spoken == tenant,
+            None => !self.tenants.several(),
+        };
+        if may && says { Ok(()) } else { Err(Denial::TenantMismatch) }
+    }
+
+    async fn establish(
+        &self,
+        tenant: &TenantId,
+        verified: &Arc<VerifiedCredential>,
+        route: &Route,
+        evidence: &mut Evidence,
+        trace: &mut Trace,
+    ) -> Result<Principal, Denial> {
+        let token = verified.token();
+        let binding = match self.directory.live(tenant, token.lookup(), token.user()).await? {
+            Live::Known(binding) => binding,
+            Live::Unknown => {
+                trace.note("live record", || json!(null));
+                return Err(Denial::UserUnknown);
+            }
+        };
+        trace.note("live record", || {
+            json!({
+                "user": binding.user(), "account": binding.account(), "active": binding.active(),
+                "account_active": binding.account_active(), "roles": binding.roles(),
+                "memberships": binding.memberships(), "attributes": binding.attributes(),
+                "tokens_valid_after": binding.tokens_valid_after().map(UnixTime::rfc3339),
+            })
+        });
+        evidence.binding = Some(Arc::clone(&binding));
+        Principal::establish(tenant.clone(), Arc::clone(verified), binding, route.config())
+    }
+}
+
+/// The tenant that a token names: its claim, or its issuer's only tenant.
+fn spoken_tenant(token: &VerifiedToken) -> Option<&TenantId> {
+    token.tenant().or_else(|| match token.bound_tenants() {
+        Some([only]) => Some(only),
+        _ => None,
+    })
+}

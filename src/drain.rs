@@ -1,0 +1,111 @@
+//! Drain: how the process stops without cutting anybody off.
+//!
+//! First it says that it is not ready, so that nothing new is sent to it; then it stops accepting
+//! and asks every connection and stream to end; then it waits for them, up to a deadline. Whatever
+//! must be waited for holds a [`Blocker`]: connections, and upgraded streams too, which hyper's own
+//! graceful shutdown does not count.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+/// How far the shutdown has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Serving.
+    Serving,
+    /// Still serving, but not ready for new traffic.
+    NotReady,
+    /// No longer accepting; everything open is asked to end.
+    Closing,
+}
+
+/// What is handed to everything that must know of the shutdown.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    phase: watch::Receiver<Phase>,
+    blocker: mpsc::WeakSender<()>,
+}
+
+/// What the end of the process waits for; dropped when its work is done.
+#[derive(Debug)]
+#[must_use = "the process does not wait for work whose blocker is dropped"]
+pub struct Blocker {
+    _held: Option<mpsc::Sender<()>>,
+}
+
+/// The one who shuts down.
+#[derive(Debug)]
+pub struct Drainer {
+    phase: watch::Sender<Phase>,
+    blocker: Option<mpsc::Sender<()>>,
+    blockers: mpsc::Receiver<()>,
+}
+
+impl Drainer {
+    /// A process that serves.
+    #[must_use]
+    pub fn new() -> (Self, Drain) {
+        let (phase, watch) = watch::channel(Phase::Serving);
+        let (blocker, blockers) = mpsc::channel(1);
+        let drain = Drain { phase: watch, blocker: blocker.downgrade() };
+        (Self { phase, blocker: Some(blocker), blockers }, drain)
+    }
+
+    /// Says that nothing new should be sent here.
+    pub fn not_ready(&self) {
+        self.phase.send_replace(Phase::NotReady);
+    }
+
+    /// Stops accepting and waits for every blocker, at most `timeout`. `false` when some were left.
+    pub async fn close(mut self, timeout: Duration) -> bool {
+        self.phase.send_replace(Phase::Closing);
+        drop(self.blocker.take());
+        tokio::time::timeout(timeout, self.blockers.recv()).await.is_ok()
+    }
+}
+
+impl Drain {
+    /// How far the shutdown has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Resolves when everything open should end; at once when that is already so.
+    pub async fn closing(&self) {
+        let mut phase = self.phase.clone();
+        // The sender lives until the process ends; its loss means the same as closing.
+        let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+    }
+
+    /// Makes the end of the process wait for what holds the blocker.
+    pub fn blocker(&self) -> Blocker {
+        Blocker { _held: self.blocker.upgrade() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_waits_for_what_is_open_and_no_longer_than_its_deadline() {
+        let (drainer, drain) = Drainer::new();
+        let blocker = drain.blocker();
+        let waiter = tokio::spawn({
+            let drain = drain.clone();
+            async move {
+                drain.closing().await;
+                drop(blocker);
+            }
+        });
+        assert!(drainer.close(Duration::from_secs(30)).await);
+        waiter.await.unwrap();
+
+        let (drainer, drain) = Drainer::new();
+        let _held = drain.blocker();
+        assert!(!drainer.close(Duration::from_secs(30)).await);
+        assert_eq!(drain.phase(), Phase::Closing);
+    }
+}

@@ -1,0 +1,208 @@
+//! One client connection: TLS under a deadline, then HTTP/1.1 or HTTP/2 by hyper, until it is idle
+//! for too long, breaks, or the process drains.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::deadline::{Activity, Deadlined, InProgress, Timeouts};
+use super::tls::Certificates;
+use crate::config::Limits;
+use crate::forward::ResponseBody;
+use crate::gateway::{self, Core};
+use crate::wire::ConnectionInfo;
+
+/// How long a connection may be idle between two requests: longer than the 60 s after which common
+/// load balancers give up theirs, so that they never reuse one that is being closed here.
+const IDLE: Duration = Duration::from_secs(75);
+/// Streams at once on an HTTP/2 connection.
+const H2_STREAMS: u32 = 128;
+/// Streams that a client has reset and that are not yet forgotten (RUSTSEC-2023-0034).
+const H2_RESETS: usize = 32;
+/// Bytes that a stream may send before it is read.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes that a connection may send before it is read.
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of a response that wait in memory for a slow HTTP/2 reader.
+const H2_SEND_BUFFER: usize = 256 * 1024;
+
+/// What all connections of one listener share on a core.
+pub(super) struct Door {
+    pub(super) core: Rc<Core>,
+    pub(super) address: SocketAddr,
+    pub(super) tls: Option<(tokio_rustls::TlsAcceptor, Arc<Certificates>)>,
+    pub(super) trusted_proxies: Arc<[ipnet::IpNet]>,
+    pub(super) h2c: bool,
+    pub(super) limits: Limits,
+}
+
+impl Door {
+    /// Serves a connection to its end.
+    pub(super) async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let metrics = &self.core.gateway().metrics;
+        if super::listen::prepare(&stream).is_err() {
+            return;
+        }
+        let local = stream.local_addr().unwrap_or(self.address);
+        let info = |tls, server_name| ConnectionInfo {
+            peer,
+            local,
+            tls,
+            server_name,
+            trusted_proxies: Arc::clone(&self.trusted_proxies),
+        };
+        match &self.tls {
+            None if self.h2c => {
+                let Some(multiplexed) = self.prior_knowledge(&stream).await else { return };
+                self.speak(stream, info(false, None), multiplexed).await;
+            }
+            None => self.speak(stream, info(false, None), false).await,
+            Some((acceptor, _)) => {
+                let handshake = tokio::time::timeout(self.limits.header_timeout, acceptor.accept(stream)).await;
+                let Ok(Ok(stream)) = handshake else {
+                    metrics.protocol_errors.inc();
+                    tracing::debug!(%peer, "the TLS handshake failed");
+                    return;
+                };
+                let session = stream.get_ref().1;
+                let server_name = session.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
+                let multiplexed = session.alpn_protocol() == Some(b"h2");
+                self.speak(stream, info(true, server_name), multiplexed).await;
+            }
+        }
+    }
+
+    /// Whether a clear-text connection begins with the HTTP/2 preface (RFC 9113, section 3.4); its
+    /// first byte decides between `PRI` and every method but P…, then the first four.
+    async fn prior_knowledge(&self, stream: &TcpStream) -> Option<bool> {
+        let peek = async {
+            let mut bytes = [0_u8; 4];
+            loop {
+                let count = stream.peek(&mut bytes).await.ok()?;
+                let seen = bytes.get(..count)?;
+                if count == 0 {
+                    return None;
+                }
+                if !b"PRI ".starts_with(seen) {
+                    return Some(false);
+                }
+                if count == 4 {
+                    return Some(true);
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(self.limits.header_timeout, peek).await.ok().flatten()
+    }
+
+    async fn speak<S>(self: &Rc<Self>, stream: S, info: ConnectionInfo, multiplexed: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let activity = Arc::new(Activity::default());
+        let timeouts = Timeouts {
+            head: self.limits.header_timeout,
+            idle: IDLE.max(self.limits.header_timeout),
+            write: self.core.gateway().write_timeout,
+        };
+        let io = TokioIo::new(Deadlined::new(stream, Arc::clone(&activity), timeouts, multiplexed));
+        let peer = info.peer;
+        let service = Serve { door: Rc::clone(self), info: Rc::new(info), activity };
+        let outcome = if multiplexed { self.http2(io, service).await } else { self.http1(io, service).await };
+        if let Err(error) = outcome {
+            if error.is_parse() || error.is_parse_too_large() {
+                self.core.gateway().metrics.protocol_errors.inc();
+            }
+            tracing::debug!(%peer, %error, "a client connection ended");
+        }
+    }
+
+    async fn http1<S>(&self, io: TokioIo<Deadlined<S>>, service: Serve) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // hyper answers a head beyond these by itself, with a bare status; the gateway's own limits
+        // are below them and answer with a reason.
+        let buffer = 2 * self.limits.header_size + self.limits.uri + 8192;
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(buffer)
+            .max_headers(self.limits.headers + 64)
+            .half_close(false)
+            .serve_connection(io, service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            outcome = connection.as_mut() => return outcome,
+            () = self.core.drain().closing() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    async fn http2<S>(&self, io: TokioIo<Deadlined<S>>, service: Serve) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let list_size = u32::try_from(2 * self.limits.header_size + self.limits.uri).unwrap_or(u32::MAX);
+        let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(H2_STREAMS)
+            .max_pending_accept_reset_streams(H2_RESETS)
+            .max_local_error_reset_streams(H2_RESETS)
+            .initial_stream_window_size(H2_STREAM_WINDOW)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW)
+            .max_send_buf_size(H2_SEND_BUFFER)
+            .max_header_list_size(list_size)
+            .serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            outcome = connection.as_mut() => return outcome,
+            () = self.core.drain().closing() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+}
+
+/// The service that hyper calls for each request of a connection.
+struct Serve {
+    door: Rc<Door>,
+    info: Rc<ConnectionInfo>,
+    activity: Arc<Activity>,
+}
+
+impl Service<Request<Incoming>> for Serve {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let in_progress: InProgress = self.activity.begin();
+        let (door, info) = (Rc::clone(&self.door), Rc::clone(&self.info));
+        Box::pin(async move {
+            let certificate = |name: &str| door.tls.as_ref().and_then(|(_, tls)| tls.index_of(name));
+            // The request is in progress until its body, or the tunnel it becomes, has ended.
+            Ok(gateway::serve(&door.core, request, &info, &certificate, Box::new(in_progress)).await)
+        })
+    }
+}
+
+/// Runs hyper's per-stream futures on this core.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}

@@ -1,0 +1,97 @@
+//! A core: one thread with a runtime of its own, its own sockets and its own upstream pools.
+//!
+//! Nothing on it is shared and locked. Futures stay on the core that accepted their connection.
+
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::LocalSet;
+
+use super::connection::Door;
+use super::tls::Certificates;
+use crate::config::Listener;
+use crate::drain::Drain;
+use crate::gateway::{Core, Gateway};
+
+/// First pause after an accept that failed for want of descriptors or memory.
+const BACKOFF: Duration = Duration::from_millis(10);
+/// Longest such pause.
+const BACKOFF_MOST: Duration = Duration::from_secs(1);
+
+/// A listener as a core sees it.
+pub(super) struct Socket {
+    pub(super) listener: Listener,
+    pub(super) socket: StdListener,
+    pub(super) tls: Option<(Arc<rustls::ServerConfig>, Arc<Certificates>)>,
+}
+
+/// Runs a core until the process drains. `connections` are shared by all cores.
+pub(super) fn run(gateway: Arc<Gateway>, sockets: Vec<Socket>, drain: Drain, connections: Arc<Semaphore>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async move {
+        let limits = gateway.limits;
+        let core = Rc::new(Core::new(gateway, drain.clone()));
+        let mut accepting = Vec::new();
+        for Socket { listener, socket, tls } in sockets {
+            let door = Rc::new(Door {
+                core: Rc::clone(&core),
+                address: listener.address,
+                tls: tls.map(|(config, certificates)| (tokio_rustls::TlsAcceptor::from(config), certificates)),
+                trusted_proxies: listener.trusted_proxies.clone().into(),
+                h2c: listener.h2c,
+                limits,
+            });
+            let socket = TcpListener::from_std(socket)?;
+            accepting.push(tokio::task::spawn_local(accept(socket, door, Arc::clone(&connections), drain.clone())));
+        }
+        drain.closing().await;
+        for task in accepting {
+            task.abort();
+        }
+        core.until_idle().await;
+        Ok(())
+    })
+}
+
+async fn accept(socket: TcpListener, door: Rc<Door>, connections: Arc<Semaphore>, drain: Drain) {
+    let metrics = Arc::clone(&door.core.gateway().metrics);
+    let mut pause = BACKOFF;
+    loop {
+        // At the limit nothing is accepted: the kernel's queue holds the rest.
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                pause = BACKOFF;
+                let blocker = drain.blocker();
+                let (door, metrics) = (Rc::clone(&door), Arc::clone(&metrics));
+                tokio::task::spawn_local(async move {
+                    metrics.connections.inc();
+                    door.serve(stream, peer).await;
+                    metrics.connections.dec();
+                    drop((permit, blocker));
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                metrics.connections_refused.inc();
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(BACKOFF_MOST);
+            }
+        }
+    }
+}
+
+/// Errors that concern the connection that was being accepted, not the socket (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,239 @@
+//! Deadlines of a client connection, on the bytes themselves.
+//!
+//! hyper gives up on a head that never ends, but by itself it waits for ever for the first byte of
+//! an HTTP/2 preface and for a client that does not read. This wrapper around the socket knows three
+//! waits: for a first byte and then a whole head ([`Timeouts::head`]), for the next request of an
+//! idle connection ([`Timeouts::idle`]), and for a client to take what is written to it
+//! ([`Timeouts::write`]). While a request is in progress reading has no deadline here: its body has
+//! one of its own.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// How long each wait may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    /// From the first byte that is owed to the end of the head.
+    pub(super) head: Duration,
+    /// Between two requests.
+    pub(super) idle: Duration,
+    /// Until the client takes some of what is written.
+    pub(super) write: Duration,
+}
+
+/// What the connection is doing; the service tells, the socket reads. Atomics only because hyper
+/// wants the socket to be `Send`: both live on one core.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    in_progress: AtomicUsize,
+    served: AtomicBool,
+}
+
+/// One request in progress; dropping it ends it.
+#[derive(Debug)]
+pub(super) struct InProgress(Arc<Activity>);
+
+impl Activity {
+    /// Begins a request.
+    pub(super) fn begin(self: &Arc<Self>) -> InProgress {
+        self.in_progress.fetch_add(1, Relaxed);
+        self.served.store(true, Relaxed);
+        InProgress(Arc::clone(self))
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.in_progress.fetch_sub(1, Relaxed);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Nothing is waited for.
+    None,
+    /// For the first head, or the rest of one that has begun.
+    Head,
+    /// For the next request.
+    Idle,
+}
+
+/// A socket with deadlines.
+pub(super) struct Deadlined<S> {
+    socket: S,
+    activity: Arc<Activity>,
+    timeouts: Timeouts,
+    wait: Wait,
+    read_sleep: Pin<Box<Sleep>>,
+    write_sleep: Option<Pin<Box<Sleep>>>,
+    /// On HTTP/2 bytes may come at any time; only streams count.
+    multiplexed: bool,
+}
+
+impl<S> Deadlined<S> {
+    pub(super) fn new(socket: S, activity: Arc<Activity>, timeouts: Timeouts, multiplexed: bool) -> Self {
+        let read_sleep = Box::pin(tokio::time::sleep(timeouts.head));
+        Self { socket, activity, timeouts, wait: Wait::Head, read_sleep, write_sleep: None, multiplexed }
+    }
+
+    /// Arms the wait that fits what the connection is doing, when that has changed.
+    fn rearm(&mut self, bytes_came: bool) {
+        let wait = if self.activity.in_progress.load(Relaxed) > 0 {
+            Wait::None
+        } else if !self.activity.served.load(Relaxed) || (bytes_came && !self.multiplexed) {
+            Wait::Head
+        } else if self.wait == Wait::Head && !self.multiplexed {
+            // A head that has begun and not ended.
+            Wait::Head
+        } else {
+            Wait::Idle
+        };
+        if wait == self.wait {
+            return;
+        }
+        self.wait = wait;
+        let length = match wait {
+            Wait::None => return,
+            Wait::Head => self.timeouts.head,
+            Wait::Idle => self.timeouts.idle,
+        };
+        self.read_sleep.as_mut().reset(Instant::now() + length);
+    }
+
+    fn late(&mut self, cx: &mut Context<'_>) -> bool {
+        self.wait != Wait::None && self.read_sleep.as_mut().poll(cx).is_ready()
+    }
+
+    fn watch_write<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_sleep = None;
+            return outcome;
+        }
+        let length = self.timeouts.write;
+        let sleep = self.write_sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(length)));
+        if sleep.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut this.socket).poll_read(cx, buf);
+        let bytes_came = outcome.is_ready() && buf.filled().len() > before;
+        this.rearm(bytes_came);
+        if outcome.is_pending() && this.late(cx) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client is silent")));
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.socket).poll_write(cx, buf);
+        this.watch_write(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        this.watch_write(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.socket).poll_flush(cx);
+        this.watch_write(cx, outcome)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.socket).poll_shutdown(cx);
+        this.watch_write(cx, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const TIMEOUTS: Timeouts = Timeouts {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+        write: Duration::from_secs(60),
+    };
+
+    fn pair(multiplexed: bool) -> (tokio::io::DuplexStream, Deadlined<tokio::io::DuplexStream>, Arc<Activity>) {
+        let (client, server) = tokio::io::duplex(64);
+        let activity = Arc::new(Activity::default());
+        (client, Deadlined::new(server, Arc::clone(&activity), TIMEOUTS, multiplexed), activity)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_after_the_head_timeout() {
+        for multiplexed in [false, true] {
+            let (_client, mut server, _) = pair(multiplexed);
+            let started = Instant::now();
+            assert_eq!(server.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(started.elapsed().as_secs(), 10);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_in_drops_does_not_move_its_deadline() {
+        let (mut client, mut server, _) = pair(false);
+        let started = Instant::now();
+        for _ in 0..3 {
+            client.write_all(b"G").await.unwrap();
+            server.read_u8().await.unwrap();
+            tokio::time::advance(Duration::from_secs(3)).await;
+        }
+        assert!(server.read_u8().await.is_err());
+        assert_eq!(started.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_lives_longer_and_a_busy_one_has_no_deadline() {
+        let (mut client, mut server, activity) = pair(false);
+        client.write_all(b"GET").await.unwrap();
+        server.read_exact(&mut [0; 3]).await.unwrap();
+        let request = activity.begin();
+        let mut byte = [0];
+        assert!(tokio::time::timeout(Duration::from_secs(3600), server.read(&mut byte)).await.is_err());
+        drop(request);
+        let started = Instant::now();
+        assert!(server.read(&mut byte).await.is_err());
+        assert_eq!(started.elapsed().as_secs(), 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_given_up() {
+        let (_client, mut server, activity) = pair(false);
+        let _request = activity.begin();
+        let started = Instant::now();
+        assert_eq!(server.write_all(&[0; 1000]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), 60);
+    }
+}
