@@ -1,0 +1,194 @@
+//! Link: a connected socket to an upstream, clear or TLS, that can be asked what happened on it.
+//!
+//! The [`Gauge`] of a link answers three questions that hyper does not: did a byte of an answer
+//! arrive, did a byte of the request leave, and did anybody speak on the idle connection. The last
+//! one is asked of the kernel itself (`MSG_PEEK`), inside the connection's own task, directly before
+//! a request is written: the runtime's readiness may be many task polls old, and in that time a
+//! second, unsolicited response may have come in, which must never answer the next request. A link
+//! that is readable then fails before hyper takes the request, which hands it back unsent and whole.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// Closes the connection under an upgraded upstream stream by a TCP reset, so that the upstream
+/// cannot take what it got for a complete conversation. On any other stream this is a plain drop.
+pub fn reset(upgraded: Upgraded) {
+    if let Ok(parts) = upgraded.downcast::<TokioIo<Link>>() {
+        let link = parts.io.into_inner();
+        // Where the option is refused the drop below still closes the connection.
+        let _ = SockRef::from(link.stream.tcp()).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// What happened on a link since its last request began. One thread only; atomics because hyper
+/// asks an upgradeable transport to be `Send`.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    armed: AtomicBool,
+    read: AtomicBool,
+    written: AtomicBool,
+}
+
+impl Gauge {
+    /// A request is about to be written; `check_idle`: bytes that are already there are nobody's.
+    pub(super) fn begin(&self, check_idle: bool) {
+        self.armed.store(check_idle, Relaxed);
+        self.read.store(false, Relaxed);
+        self.written.store(false, Relaxed);
+    }
+
+    /// Whether a byte arrived since.
+    pub(super) fn has_read(&self) -> bool {
+        self.read.load(Relaxed)
+    }
+
+    /// Whether a byte was written since.
+    pub(super) fn has_written(&self) -> bool {
+        self.written.load(Relaxed)
+    }
+}
+
+/// A connected socket to an upstream.
+#[derive(Debug)]
+pub(super) struct Link {
+    stream: Stream,
+    gauge: Arc<Gauge>,
+}
+
+/// Clear or TLS.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Clear TCP.
+    Plain(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+impl Link {
+    /// Takes a connected stream.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            gauge: Arc::default(),
+        }
+    }
+
+    /// The link's gauge.
+    pub(super) fn gauge(&self) -> Arc<Gauge> {
+        Arc::clone(&self.gauge)
+    }
+
+    /// Whether TLS is spoken.
+    pub(super) const fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// Whether the kernel holds bytes, an end or an error for this socket.
+    fn is_readable(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        match SockRef::from(self.stream.tcp()).peek(&mut byte) {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+impl AsyncRead for Link {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.gauge.armed.load(Relaxed) {
+            this.gauge.armed.store(false, Relaxed);
+            if this.is_readable() {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::ConnectionAborted,
+                    "the idle connection was closed or written to",
+                )));
+            }
+        }
+        let before = buf.filled().len();
+        ready!(match &mut this.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+        })?;
+        if buf.filled().len() > before {
+            this.gauge.read.store(true, Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Link {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(match &mut this.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+        })?;
+        this.gauge.written.store(true, Relaxed);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(match &mut this.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
+        })?;
+        this.gauge.written.store(true, Relaxed);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp.is_write_vectored(),
+            Stream::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+        }
+    }
+}

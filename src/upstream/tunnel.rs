@@ -1,0 +1,396 @@
+//! Tunnel: a WebSocket after its handshake, bytes both ways, for as long as its lease holds.
+//!
+//! When the lease ends no further byte of the client reaches the upstream, at once. The client is
+//! told by a Close frame at the next frame boundary of what the upstream sends; if none comes in
+//! time the connection is to be reset. The upstream is told by a Close frame where the client's
+//! last frame was complete, else it is reset too: half a frame must not look like a whole one.
+//!
+//! The end is looked at before any byte is moved, on every poll. The tunnel decides nothing: when
+//! a lease ends, and with which code, is the caller's.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::frames::{FrameTracker, close_frame};
+
+/// Most bytes in flight in one direction.
+const BUFFER: usize = 16 * 1024;
+
+/// Most turns of one direction before the other one, and the end, are looked at again.
+const TURNS: usize = 16;
+
+/// Close code "going away" (RFC 6455, section 7.4.1).
+const GOING_AWAY: u16 = 1001;
+
+/// The end of a lease, as the client is told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// The close code: 4401, 4403 or 1001.
+    pub code: u16,
+    /// The close reason; at most 123 bytes of it are sent.
+    pub reason: &'static str,
+}
+
+/// How a tunnel is run.
+#[derive(Debug, Clone, Copy)]
+pub struct TunnelOptions {
+    /// Wait for a frame boundary, and then for the client's own Close.
+    pub close_grace: Duration,
+    /// Longest silence, both ways.
+    pub idle: Duration,
+}
+
+/// Who ended a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The client hung up first, or its connection failed.
+    Client,
+    /// The upstream hung up first, or its connection failed.
+    Upstream,
+    /// The lease ended.
+    Lease(StreamEnd),
+    /// Neither said anything for too long.
+    Idle,
+}
+
+/// What a tunnel did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelReport {
+    /// Bytes that reached the upstream from the client.
+    pub to_upstream: u64,
+    /// Bytes that reached the client from the upstream.
+    pub to_client: u64,
+    /// Who ended it.
+    pub ended_by: EndedBy,
+    /// The client got no Close frame: its connection is to be reset.
+    pub reset_client: bool,
+    /// The upstream got no Close frame: its connection is to be reset.
+    pub reset_upstream: bool,
+}
+
+/// Carries a WebSocket until one side hangs up, `end` resolves or both are silent for too long.
+///
+/// Both sides may be passed as `&mut`, so that the caller can still reset what the report says is
+/// to be reset; dropping them closes them.
+pub async fn run<C, U, E>(
+    mut client: C,
+    mut upstream: U,
+    end: E,
+    options: TunnelOptions,
+) -> TunnelReport
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+    E: Future<Output = StreamEnd>,
+{
+    let (mut up, mut down) = (Pipe::default(), Pipe::default());
+    let ended_by = carry(
+        &mut client,
+        &mut upstream,
+        &mut up,
+        &mut down,
+        end,
+        options.idle,
+    )
+    .await;
+    let mut report = TunnelReport {
+        to_upstream: up.bytes,
+        to_client: down.bytes,
+        ended_by,
+        reset_client: false,
+        reset_upstream: false,
+    };
+    let end = match ended_by {
+        EndedBy::Lease(end) => end,
+        EndedBy::Idle => StreamEnd {
+            code: GOING_AWAY,
+            reason: "idle",
+        },
+        EndedBy::Client => {
+            report.reset_upstream = !up.is_shut;
+            return report;
+        }
+        EndedBy::Upstream => {
+            report.reset_client = !down.is_shut;
+            return report;
+        }
+    };
+    let (client_told, upstream_told) = part(
+        &mut client,
+        &mut upstream,
+        &mut up,
+        &mut down,
+        end,
+        options.close_grace,
+    )
+    .await;
+    report.to_client = down.bytes;
+    report.reset_client = !client_told;
+    report.reset_upstream = !upstream_told;
+    report
+}
+
+/// One direction.
+#[derive(Default)]
+struct Pipe {
+    /// Read and not yet written. Given back to the allocator whenever it is empty: most tunnels
+    /// are silent most of the time.
+    buffer: BytesMut,
+    bytes: u64,
+    /// Follows what was written.
+    frames: FrameTracker,
+    is_ended: bool,
+    is_unflushed: bool,
+    is_shut: bool,
+}
+
+/// Which side of a pipe failed.
+enum Broken {
+    Reading,
+    Writing,
+}
+
+impl Pipe {
+    /// Moves bytes until nothing more can be moved; ready when the reader's end has been passed on.
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Poll<Result<(), Broken>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        if self.is_shut {
+            return Poll::Ready(Ok(()));
+        }
+        for _ in 0..TURNS {
+            while !self.buffer.is_empty() {
+                let written = ready!(Pin::new(&mut *writer).poll_write(cx, &self.buffer));
+                match written {
+                    Ok(count) if count > 0 => self.passed(count),
+                    _ => return Poll::Ready(Err(Broken::Writing)),
+                }
+            }
+            if self.is_ended {
+                ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(|_| Broken::Writing)?;
+                self.is_shut = true;
+                return Poll::Ready(Ok(()));
+            }
+            match self.poll_fill(cx, reader) {
+                Poll::Ready(Ok(count)) => self.is_ended = count == 0,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reading)),
+                Poll::Pending => {
+                    if self.is_unflushed {
+                        ready!(Pin::new(&mut *writer).poll_flush(cx))
+                            .map_err(|_| Broken::Writing)?;
+                        self.is_unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+    ) -> Poll<io::Result<usize>> {
+        self.buffer.reserve(BUFFER);
+        let polled = {
+            let mut reading = std::pin::pin!(reader.read_buf(&mut self.buffer));
+            reading.as_mut().poll(cx)
+        };
+        if polled.is_pending() && self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        polled
+    }
+
+    fn passed(&mut self, count: usize) {
+        self.frames
+            .advance(self.buffer.get(..count).unwrap_or_default());
+        self.buffer.advance(count);
+        self.bytes += u64::try_from(count).unwrap_or_default();
+        self.is_unflushed = true;
+    }
+
+    /// Moves bytes up to the next frame boundary and no further.
+    async fn to_boundary<R, W>(&mut self, reader: &mut R, writer: &mut W) -> io::Result<()>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            let cut = self.frames.bytes_to_boundary(&self.buffer);
+            let mut left = cut.unwrap_or(self.buffer.len());
+            while left > 0 {
+                let part = self.buffer.get(..left).unwrap_or_default();
+                let count = writer.write(part).await?;
+                if count == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                self.passed(count);
+                left -= count;
+            }
+            if cut.is_some() {
+                return Ok(());
+            }
+            self.buffer.reserve(BUFFER);
+            if self.is_ended || reader.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Reads on without passing anything on, until the sender has said Close or hung up.
+    async fn swallow<R: AsyncRead + Unpin>(&mut self, reader: &mut R) {
+        self.frames.advance(&self.buffer);
+        self.buffer.clear();
+        while !self.is_ended && !self.frames.close_seen() {
+            self.buffer.reserve(BUFFER);
+            match reader.read_buf(&mut self.buffer).await {
+                Ok(count) if count > 0 => self.frames.advance(&self.buffer),
+                _ => self.is_ended = true,
+            }
+            self.buffer.clear();
+        }
+    }
+}
+
+async fn carry<C, U, E>(
+    client: &mut C,
+    upstream: &mut U,
+    up: &mut Pipe,
+    down: &mut Pipe,
+    end: E,
+    idle: Duration,
+) -> EndedBy
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+    E: Future<Output = StreamEnd>,
+{
+    let mut end = std::pin::pin!(end);
+    let mut last = Instant::now();
+    let mut silence = std::pin::pin!(sleep_until(last + idle));
+    let mut first = None;
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(end) = end.as_mut().poll(cx) {
+            return Poll::Ready(EndedBy::Lease(end));
+        }
+        let before = (up.bytes, down.bytes);
+        let upwards = up.poll(cx, client, upstream);
+        let downwards = down.poll(cx, upstream, client);
+        if before != (up.bytes, down.bytes) {
+            last = Instant::now();
+        }
+        if up.is_ended {
+            first.get_or_insert(EndedBy::Client);
+        }
+        if down.is_ended {
+            first.get_or_insert(EndedBy::Upstream);
+        }
+        if let Some(side) = over(&upwards, &downwards) {
+            return Poll::Ready(first.unwrap_or(side));
+        }
+        while silence.as_mut().poll(cx).is_ready() {
+            if last + idle <= Instant::now() {
+                return Poll::Ready(EndedBy::Idle);
+            }
+            silence.as_mut().reset(last + idle);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Whether there is nothing left to carry, and whose doing that is.
+const fn over(up: &Poll<Result<(), Broken>>, down: &Poll<Result<(), Broken>>) -> Option<EndedBy> {
+    match (up, down) {
+        (Poll::Ready(Err(Broken::Writing)), _) | (_, Poll::Ready(Err(Broken::Reading))) => {
+            Some(EndedBy::Upstream)
+        }
+        (Poll::Ready(Err(Broken::Reading)), _)
+        | (_, Poll::Ready(Err(Broken::Writing)))
+        | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Some(EndedBy::Client),
+        _ => None,
+    }
+}
+
+/// Says good-bye to both sides; whether the client and the upstream were told.
+async fn part<C, U>(
+    client: &mut C,
+    upstream: &mut U,
+    up: &mut Pipe,
+    down: &mut Pipe,
+    end: StreamEnd,
+    grace: Duration,
+) -> (bool, bool)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_upstream, mut to_upstream) = tokio::io::split(upstream);
+    let tell_upstream = tell_upstream(&up.frames, &mut to_upstream);
+    let tell_client = async {
+        down.move_to_boundary(&mut from_upstream, &mut to_client)
+            .await?;
+        if !down.frames.close_seen() {
+            let frame = close_frame(end.code, end.reason, None);
+            to_client.write_all(&frame).await?;
+        }
+        to_client.flush().await
+    };
+    let (upstream_told, client_told) =
+        futures_util::future::join(timeout(grace, tell_upstream), timeout(grace, tell_client))
+            .await;
+    let upstream_told = matches!(upstream_told, Ok(Ok(())));
+    if !matches!(client_told, Ok(Ok(()))) {
+        return (false, upstream_told);
+    }
+    // Both answer with a Close of their own; not to wait for it could cost them ours.
+    let farewell = async {
+        futures_util::future::join(up.swallow(&mut from_client), async {
+            if upstream_told {
+                down.swallow(&mut from_upstream).await;
+            }
+        })
+        .await;
+        let _ = to_client.shutdown().await;
+        if upstream_told {
+            let _ = to_upstream.shutdown().await;
+        }
+    };
+    // Who does not answer has been told all the same.
+    let _ = timeout(grace, farewell).await;
+    (true, upstream_told)
+}
+
+async fn tell_upstream<W: AsyncWrite + Unpin>(
+    frames: &FrameTracker,
+    writer: &mut W,
+) -> io::Result<()> {
+    if frames.close_seen() {
+        return Ok(());
+    }
+    if !frames.at_boundary() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut mask = [0; 4];
+    aws_lc_rs::rand::fill(&mut mask).map_err(|_| io::ErrorKind::Other)?;
+    let frame = close_frame(GOING_AWAY, "", Some(mask));
+    writer.write_all(&frame).await?;
+    writer.flush().await
+}
