@@ -1,1 +1,48 @@
-//! Room to be furnished.
+//! Wire: the one reading of what a client sent.
+//!
+//! A request that two parties could read in two ways is refused here, before a route, a tenant or
+//! a credential is looked for: one Host, one framing, one reading of the path, one Authorization
+//! line. What is read here is what is matched and, byte for byte, what is forwarded. Nothing here
+//! knows about routes, identities or upstreams, and nothing here does I/O.
+
+mod accept;
+mod cookies;
+mod error;
+mod framing;
+mod host;
+mod path;
+mod peer;
+mod read;
+mod request;
+mod request_id;
+mod upgrade;
+mod via;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use cookies::{CookieEdit, Cookies, DuplicateCookie};
+pub use error::{Unreadable, WireError};
+pub use host::Host;
+pub use path::CanonicalPath;
+pub use peer::Scheme;
+pub(crate) use request::METHOD_OVERRIDES;
+pub use request::{RawParts, RawRequest};
+pub use request_id::RequestId;
+pub use upgrade::WebSocketHandshake;
+pub use via::pseudonym;
+
+/// What is known of the connection that a request came over.
+#[derive(Debug, Clone)]
+pub struct ConnectionInfo {
+    /// The TCP peer.
+    pub peer: SocketAddr,
+    /// The address it connected to.
+    pub local: SocketAddr,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// The TLS server name (SNI), lower-case.
+    pub server_name: Option<Arc<str>>,
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: Arc<[ipnet::IpNet]>,
+}

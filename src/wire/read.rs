@@ -1,0 +1,176 @@
+//! The checks that a head passes to become a request, in one order.
+//!
+//! Sizes come first, so that nothing below looks at more than the limits allow; then the method,
+//! the host, the path, the framing and what may stand only once.
+
+use std::net::IpAddr;
+
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+
+use super::error::WireError;
+use super::host::Host;
+use super::path::CanonicalPath;
+use super::peer::{self, Scheme};
+use super::request::SEC_FETCH_SITE;
+use super::{ConnectionInfo, RequestId, WebSocketHandshake, framing, upgrade, via};
+use crate::config::Limits;
+
+/// What a header line costs beside its name and value: `: ` and CRLF.
+const LINE_OVERHEAD: usize = 4;
+
+/// Who sent it, under which id: known even of a request that cannot be read.
+pub(super) struct Source {
+    pub(super) client: IpAddr,
+    pub(super) proxies: Vec<IpAddr>,
+    pub(super) request_id: RequestId,
+    scheme: Result<Scheme, WireError>,
+}
+
+impl Source {
+    pub(super) fn of(
+        headers: &HeaderMap,
+        connection: &ConnectionInfo,
+        request_id: &HeaderName,
+    ) -> Self {
+        let peer = connection.peer.ip();
+        let trusted = peer::is_trusted(peer, &connection.trusted_proxies);
+        let (client, proxies) = peer::client(headers, peer, &connection.trusted_proxies);
+        let believed = trusted
+            .then(|| RequestId::believed(headers, request_id))
+            .flatten();
+        Self {
+            scheme: peer::scheme(headers, connection.tls, trusted),
+            client,
+            proxies,
+            request_id: believed.unwrap_or_else(RequestId::fresh),
+        }
+    }
+}
+
+/// What the checks have made of a head.
+pub(super) struct Reading {
+    pub(super) scheme: Scheme,
+    pub(super) host: Host,
+    pub(super) path: CanonicalPath,
+    pub(super) websocket: Option<WebSocketHandshake>,
+    pub(super) content_length: Option<u64>,
+}
+
+/// Reads what must be unambiguous; the first fault is the answer.
+pub(super) fn checked(
+    head: &Parts,
+    has_body: bool,
+    source: &Source,
+    limits: &Limits,
+) -> Result<Reading, WireError> {
+    let headers = &head.headers;
+    sizes(head, limits)?;
+    if head.method == Method::CONNECT || head.method == Method::TRACE {
+        return Err(WireError::MethodNotAllowed);
+    }
+    let scheme = source.scheme?;
+    let host = host(head, scheme)?;
+    let target = head.uri.path_and_query().ok_or(TARGET)?;
+    let path = CanonicalPath::read(target)?;
+    let content_length = framing::read(headers, head.version)?;
+    for name in [&AUTHORIZATION, &ORIGIN, &SEC_FETCH_SITE] {
+        only(headers, name)?;
+    }
+    if headers
+        .get(ORIGIN)
+        .is_some_and(|origin| origin.to_str().is_err())
+    {
+        return Err(WireError::Malformed("an Origin that is not visible ASCII"));
+    }
+    if via::seen_before(headers) {
+        return Err(WireError::LoopDetected);
+    }
+    let websocket = upgrade::read(headers, &head.method, head.version, has_body)?;
+    Ok(Reading {
+        scheme,
+        host,
+        path,
+        websocket,
+        content_length,
+    })
+}
+
+const TARGET: WireError =
+    WireError::Malformed("a request target that is neither a path nor an http URL");
+
+/// Counts what came against the limits, and refuses what HTTP/2 lets through that HTTP/1 cannot
+/// carry: a value with a space at either end (RFC 9113, section 8.2.1).
+fn sizes(head: &Parts, limits: &Limits) -> Result<(), WireError> {
+    let uri = &head.uri;
+    let authority = uri
+        .authority()
+        .map_or(0, |authority| authority.as_str().len());
+    let target = uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if authority + target > limits.uri {
+        return Err(WireError::UriTooLong);
+    }
+    if head.headers.len() > limits.headers {
+        return Err(WireError::HeadersTooLarge);
+    }
+    let mut size = 0;
+    for (name, value) in &head.headers {
+        size += name.as_str().len() + value.len() + LINE_OVERHEAD;
+        let value = value.as_bytes();
+        if value.trim_ascii().len() != value.len() {
+            return Err(WireError::Malformed(
+                "a header value with a space at its end",
+            ));
+        }
+    }
+    if size > limits.header_size {
+        return Err(WireError::HeadersTooLarge);
+    }
+    Ok(())
+}
+
+/// The one host that `Host`, `:authority` and an absolute-form target agree on (RFC 9112, sections
+/// 3.2 and 3.2.2; RFC 9113, section 8.3.1).
+fn host(head: &Parts, scheme: Scheme) -> Result<Host, WireError> {
+    let uri = &head.uri;
+    let header = only(&head.headers, &HOST)?
+        .map(|value| Host::read(value.as_bytes(), scheme))
+        .transpose()?;
+    let target = match (uri.scheme_str(), uri.authority()) {
+        (None, None) => None,
+        (Some("http" | "https"), Some(authority)) => {
+            Some(Host::read(authority.as_str().as_bytes(), scheme)?)
+        }
+        _ => return Err(TARGET),
+    };
+    let from_http1 = head.version < Version::HTTP_2;
+    match (header, target) {
+        (Some(header), Some(target)) if header == target => Ok(header),
+        (Some(_), Some(_)) => Err(WireError::Ambiguous("two different hosts")),
+        (Some(header), None) if from_http1 => Ok(header),
+        (None, Some(target)) if !from_http1 => Ok(target),
+        (None, _) => Err(WireError::Malformed("a request without a Host")),
+        (Some(_), None) => Err(WireError::Malformed("a request without an :authority")),
+    }
+}
+
+/// A header that may stand once.
+pub(super) fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, WireError> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next();
+    if lines.next().is_some() {
+        return Err(WireError::Ambiguous(match name.as_str() {
+            "host" => "two Host lines",
+            "authorization" => "two Authorization lines",
+            "origin" => "two Origin lines",
+            _ => "a header twice that may stand once",
+        }));
+    }
+    Ok(line)
+}
