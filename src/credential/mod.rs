@@ -1,1 +1,10 @@
-//! Room to be furnished.
+//! Credential: what a request carries to prove a user, found and nothing more.
+//!
+//! Pure: no key, no clock, no I/O. "None" and "bad" are different answers, and a bad credential
+//! never counts as none. What is found here has proved nothing yet; [`crate::token`] judges it.
+//! The same places are rewritten here ([`rewrite`]), so that reading and removing agree.
+
+mod find;
+pub mod rewrite;
+
+pub use find::{Carriers, CredentialError, Finder, Presented, PresentedToken, RepeatedCookie};

@@ -1,0 +1,239 @@
+//! Finder: the one reading of the places where a request may carry a credential.
+//!
+//! Every place that the route accepts is read, in the file's order; none hides another. A place
+//! that is configured but not accepted by the route is not looked at. An Authorization whose scheme
+//! nobody accepts is malformed, never "no credential".
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HeaderMap};
+
+use super::rewrite::{decoded, parameters};
+use crate::config::{Credential, CredentialPlace};
+use crate::reason::Reason;
+use crate::telemetry::Redacted;
+
+/// Longest token in bytes.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Why a request's credentials cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// A credential is there and is not one.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// A place holds two credentials.
+    #[error("{0}")]
+    Ambiguous(&'static str),
+}
+
+impl CredentialError {
+    /// The reason of the refusal.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Malformed(_) => Reason::CredentialMalformed,
+            Self::Ambiguous(_) => Reason::AmbiguousRequest,
+        }
+    }
+}
+
+/// A cookie name that stands in the request more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepeatedCookie;
+
+/// The parts of a request that can carry a credential.
+pub struct Carriers<'a> {
+    /// The header section.
+    pub headers: &'a HeaderMap,
+    /// The one value of the cookie of this name.
+    pub cookie: &'a dyn Fn(&str) -> Result<Option<&'a str>, RepeatedCookie>,
+    /// The raw query, without the question mark.
+    pub query: Option<&'a str>,
+    /// The offered subprotocols of a WebSocket handshake; `None` where it is none.
+    pub websocket: Option<&'a [&'a str]>,
+}
+
+/// One token, found in one place; nothing about it is verified.
+#[derive(Debug, Clone)]
+pub struct PresentedToken {
+    /// Index into the configuration's `credentials`.
+    pub credential: usize,
+    /// The credential's name.
+    pub name: Arc<str>,
+    /// The token.
+    pub token: Redacted,
+    /// Whether a browser attaches it by itself.
+    pub rests_on_cookie: bool,
+}
+
+/// Everything that a request carries, in the file's order; empty when it carries nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Presented {
+    tokens: Vec<PresentedToken>,
+}
+
+impl Presented {
+    /// The tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &[PresentedToken] {
+        &self.tokens
+    }
+
+    /// Whether the request carries no credential.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+}
+
+/// Reads requests' credentials.
+#[derive(Debug)]
+pub struct Finder {
+    places: Vec<Place>,
+    bearer_configured: bool,
+}
+
+#[derive(Debug)]
+struct Place {
+    name: Arc<str>,
+    place: CredentialPlace,
+}
+
+impl Finder {
+    /// A finder for these places.
+    #[must_use]
+    pub fn build(credentials: &[Credential]) -> Self {
+        Self {
+            places: credentials
+                .iter()
+                .map(|credential| Place {
+                    name: Arc::clone(&credential.name),
+                    place: credential.place.clone(),
+                })
+                .collect(),
+            bearer_configured: credentials
+                .iter()
+                .any(|credential| credential.place == CredentialPlace::Bearer),
+        }
+    }
+
+    /// What `carriers` hold in the places whose indices are `accepted` (in the file's order).
+    pub fn find(
+        &self,
+        carriers: &Carriers<'_>,
+        accepted: &[usize],
+    ) -> Result<Presented, CredentialError> {
+        let bearer = self.bearer(carriers.headers)?;
+        let mut tokens = Vec::new();
+        for (index, place) in accepted
+            .iter()
+            .filter_map(|index| Some((*index, self.places.get(*index)?)))
+        {
+            let found = match &place.place {
+                CredentialPlace::Bearer => bearer.map(Cow::Borrowed),
+                CredentialPlace::Cookie(name) => cookie(carriers, name)?.map(Cow::Borrowed),
+                CredentialPlace::Query(parameter) => query(carriers, parameter)?,
+                CredentialPlace::WebSocketProtocol(prefix) => {
+                    subprotocol(carriers, prefix)?.map(Cow::Borrowed)
+                }
+            };
+            if let Some(token) = found {
+                tokens.push(PresentedToken {
+                    credential: index,
+                    name: Arc::clone(&place.name),
+                    token: Redacted::new(checked(token)?),
+                    rests_on_cookie: matches!(place.place, CredentialPlace::Cookie(_)),
+                });
+            }
+        }
+        Ok(Presented { tokens })
+    }
+
+    /// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme's case does not
+    /// matter, RFC 9110, section 11.1).
+    fn bearer<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a str>, CredentialError> {
+        let mut lines = headers.get_all(AUTHORIZATION).iter();
+        let Some(line) = lines.next() else {
+            return Ok(None);
+        };
+        if lines.next().is_some() {
+            return Err(CredentialError::Ambiguous("two Authorization lines"));
+        }
+        let (scheme, token) = line
+            .to_str()
+            .ok()
+            .and_then(|line| line.split_once(' '))
+            .ok_or(CredentialError::Malformed(
+                "the Authorization is not a scheme, one space and a token",
+            ))?;
+        if !scheme.eq_ignore_ascii_case("bearer") || !self.bearer_configured {
+            return Err(CredentialError::Malformed(
+                "the Authorization scheme is not accepted",
+            ));
+        }
+        Ok(Some(token))
+    }
+}
+
+fn cookie<'a>(carriers: &Carriers<'a>, name: &str) -> Result<Option<&'a str>, CredentialError> {
+    let value = (carriers.cookie)(name)
+        .map_err(|RepeatedCookie| CredentialError::Ambiguous("one cookie name with two values"))?;
+    // Apps log people out by emptying the cookie.
+    Ok(value.filter(|value| !value.is_empty()))
+}
+
+fn query<'a>(
+    carriers: &Carriers<'a>,
+    parameter: &str,
+) -> Result<Option<Cow<'a, str>>, CredentialError> {
+    let (Some(query), Some(_)) = (carriers.query, carriers.websocket) else {
+        return Ok(None);
+    };
+    let mut values = parameters(query).filter(|found| found.is_named(parameter));
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(CredentialError::Ambiguous("a repeated query token"));
+    }
+    decoded(first.value)
+        .map(Some)
+        .ok_or(CredentialError::Malformed("the query token is not text"))
+}
+
+fn subprotocol<'a>(
+    carriers: &Carriers<'a>,
+    prefix: &str,
+) -> Result<Option<&'a str>, CredentialError> {
+    let mut tokens = carriers
+        .websocket
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|offered| offered.strip_prefix(prefix));
+    let first = tokens.next();
+    if tokens.next().is_some() {
+        return Err(CredentialError::Ambiguous("two subprotocols with a token"));
+    }
+    Ok(first)
+}
+
+/// A b64token (RFC 6750, section 2.1) of bearable length.
+fn checked(token: Cow<'_, str>) -> Result<String, CredentialError> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(CredentialError::Malformed("the token exceeds 16 KiB"));
+    }
+    let body = token.trim_end_matches('=');
+    let valid = !body.is_empty()
+        && body.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+        });
+    if !valid {
+        return Err(CredentialError::Malformed("the token is not a b64token"));
+    }
+    Ok(token.into_owned())
+}
+
+#[cfg(test)]
+mod tests;
