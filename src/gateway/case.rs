@@ -1,0 +1,224 @@
+//! The case of one request: what its audit line will say, gathered on the way.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, LOCATION};
+use http::{HeaderValue, Method, Response, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::audit::{Claimed, Line};
+use crate::auth::{Evidence, Grant};
+use crate::config::Cors;
+use crate::ids::{AccountId, UserId};
+use crate::reason::Reason;
+use crate::reject::{Audience, Rejection, status};
+use crate::route::Route;
+use crate::telemetry::{Clock, UnixTime};
+use crate::wire::{ConnectionInfo, RawRequest, RequestId, Unreadable};
+
+/// Longest path in an audit line, in bytes.
+const PATH: usize = 2048;
+
+/// What is known of a request so far.
+pub(crate) struct Case {
+    started: Instant,
+    request_id: Arc<str>,
+    method: Method,
+    path: String,
+    client: IpAddr,
+    /// What the answer looks like.
+    pub(super) audience: Audience,
+    route: Option<Arc<Route>>,
+    navigation: Option<String>,
+    /// What the decision looked at.
+    pub(crate) evidence: Evidence,
+    acting: Option<Acting>,
+    /// The upstream's name, once something was sent to it.
+    pub(super) upstream: Option<Arc<str>>,
+    /// Whom the upstream says it acted as.
+    pub(super) acted_as: Option<serde_json::Value>,
+    /// The subprotocol to select where the upstream selects none.
+    pub(super) subprotocol: Option<HeaderValue>,
+}
+
+struct Acting {
+    user: UserId,
+    account: Option<AccountId>,
+    bypass: bool,
+    stale: bool,
+}
+
+impl Case {
+    pub(crate) fn begin(info: &ConnectionInfo) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id: Arc::from(""),
+            method: Method::GET,
+            path: String::new(),
+            client: info.peer.ip(),
+            audience: Audience::default(),
+            route: None,
+            navigation: None,
+            evidence: Evidence::default(),
+            acting: None,
+            upstream: None,
+            acted_as: None,
+            subprotocol: None,
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Notes a request that could not be read.
+    pub(super) fn unreadable(&mut self, unreadable: Unreadable, cors: &Cors) -> Rejection {
+        let Unreadable { error, method, path, request_id, client, wants_html, origin, .. } = unreadable;
+        let mut rejection = Rejection::of(error.reason(), error.to_string());
+        rejection.closes = error.breaks_connection();
+        self.request_id = request_id.as_str().into();
+        (self.method, self.path, self.client) = (method, path, client);
+        self.audience = Audience { wants_html, cors_origin: origin.filter(|origin| is_listed(cors, origin)) };
+        rejection
+    }
+
+    /// Notes a request that is answered before it is read as one.
+    pub(super) fn early(&mut self, method: &Method, path: &str) {
+        self.request_id = RequestId::fresh().as_str().into();
+        (self.method, self.path) = (method.clone(), cut(path));
+    }
+
+    /// Notes a request that was read.
+    pub(super) fn read(&mut self, raw: &RawRequest, cors: &Cors) {
+        self.request_id = raw.request_id().as_str().into();
+        self.method = raw.method().clone();
+        self.path = cut(raw.path().as_str());
+        self.client = raw.client();
+        let origin = raw.headers().get(http::header::ORIGIN).filter(|origin| is_listed(cors, origin));
+        self.audience = Audience { wants_html: raw.wants_html(), cors_origin: origin.cloned() };
+        if raw.is_navigation() {
+            self.navigation = Some(match raw.query() {
+                Some(query) => format!("{}?{query}", raw.path().as_str()),
+                None => raw.path().as_str().to_owned(),
+            });
+        }
+    }
+
+    pub(super) fn route(&mut self, route: &Arc<Route>) {
+        self.route = Some(Arc::clone(route));
+    }
+
+    /// Notes who was let through.
+    pub(super) fn granted(&mut self, grant: &Grant) {
+        self.acting = grant.principal().map(|principal| Acting {
+            user: principal.user().clone(),
+            account: principal.account().cloned(),
+            bypass: principal.reason() == Reason::Bypass,
+            stale: principal.stale(),
+        });
+    }
+
+    /// Where a browser without a valid credential is sent instead of being refused: a path of this
+    /// very site, with the path it wanted encoded as one value.
+    pub(super) fn login(&self, reason: Reason) -> Option<Response<Bytes>> {
+        let template = self.route.as_ref()?.config().login.as_deref()?;
+        let wanted = self.navigation.as_deref()?;
+        if status(reason) != StatusCode::UNAUTHORIZED || !template.starts_with('/') || template.starts_with("//") {
+            return None;
+        }
+        let target = template.replace("{path}", &utf8_percent_encode(wanted, NON_ALPHANUMERIC).to_string());
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&target).ok()?);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Some(response)
+    }
+
+    /// The line of a refusal.
+    pub(super) fn refused(&self, reason: Reason, status: StatusCode, detail: &str) -> Line {
+        let mut line = self.line("deny", reason, status);
+        line.detail = Some(detail.to_owned()).filter(|detail| !detail.is_empty());
+        if self.acting.is_none() {
+            match (&self.evidence.binding, &self.evidence.verified) {
+                (Some(binding), _) => {
+                    line.user = Some(binding.user().clone());
+                    line.account = binding.account().cloned();
+                }
+                (None, Some(verified)) => {
+                    let token = verified.token();
+                    line.claimed = Some(Claimed {
+                        tenant: token.tenant().cloned(),
+                        user: Some(token.user().clone()),
+                        account: token.account().cloned(),
+                    });
+                }
+                (None, None) => {}
+            }
+        }
+        line
+    }
+
+    /// The line of a request that was let through.
+    pub(super) fn allowed(&self, reason: Reason, status: StatusCode, warn_age: Option<Duration>) -> Line {
+        let mut line = self.line("allow", reason, status);
+        line.stale_context = match (warn_age, line.token_age_s) {
+            (Some(limit), Some(age)) => age >= limit.as_secs(),
+            _ => false,
+        };
+        line
+    }
+
+    fn line(&self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
+        let now = Clock.now().unwrap_or(UnixTime::from_secs(0));
+        let verified = self.evidence.verified.as_ref();
+        let token = verified.map(|verified| verified.token());
+        let acting = self.acting.as_ref();
+        Line {
+            time: now.rfc3339(),
+            request_id: Arc::clone(&self.request_id),
+            decision,
+            reason,
+            tenant: self.evidence.tenant.clone(),
+            user: acting.map(|acting| acting.user.clone()),
+            account: acting.and_then(|acting| acting.account.clone()),
+            token_account: token.and_then(|token| token.account().cloned()),
+            token_age_s: token.and_then(|token| token.issued_at()).map(|issued| now.since(issued).as_secs()),
+            live_age_ms: self
+                .evidence
+                .binding
+                .as_ref()
+                .map(|binding| u64::try_from(binding.age().as_millis()).unwrap_or(u64::MAX)),
+            bypass: acting.is_some_and(|acting| acting.bypass),
+            stale: acting.is_some_and(|acting| acting.stale),
+            stale_context: false,
+            credential: verified.map(|verified| Arc::clone(verified.name())),
+            issuer: token.map(|token| Arc::clone(token.issuer_name())),
+            jti: token.and_then(|token| token.jti()).map(Arc::from),
+            claimed: None,
+            route: self.route.as_ref().map(|route| Arc::clone(route.name())),
+            method: self.method.to_string(),
+            path: self.path.clone(),
+            status: status.as_u16(),
+            upstream: self.upstream.clone(),
+            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            client: self.client,
+            acted_as: self.acted_as.clone(),
+            detail: None,
+        }
+    }
+}
+
+fn is_listed(cors: &Cors, origin: &HeaderValue) -> bool {
+    cors.origins.iter().any(|listed| listed.as_bytes() == origin.as_bytes())
+}
+
+fn cut(path: &str) -> String {
+    let mut end = path.len().min(PATH);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    path.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,109 @@
+//! What the client is told back: the response guard, the echo, and the subprotocol.
+
+use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::{HeaderName, HeaderValue, Response};
+use serde_json::json;
+
+use super::{Case, Gateway};
+use crate::auth::{Grant, Principal};
+use crate::config::{CredentialPlace, Echo, ForwardCredential};
+use crate::credential::Presented;
+use crate::forward::guard;
+use crate::reason::Reason;
+use crate::reject::Rejection;
+use crate::route::{Access, Matched};
+use crate::wire::RawRequest;
+
+impl Gateway {
+    /// Holds the identity that the upstream says it acted as against the one it was given. On
+    /// another one the response is withheld: one user's work was done in another's name.
+    pub(super) fn check_echo<B>(
+        &self,
+        response: &Response<B>,
+        grant: &Grant,
+        case: &mut Case,
+    ) -> Result<(), Rejection> {
+        let (Some(echo), Some(principal)) = (&self.echo, grant.principal()) else { return Ok(()) };
+        match compare(echo, response.headers(), principal) {
+            Echoed::Same => Ok(()),
+            Echoed::Missing if !echo.block_missing => Ok(()),
+            Echoed::Missing => Err(Rejection::of(Reason::EchoMismatch, "the upstream did not say whom it acted as")),
+            Echoed::Other(acted_as) => {
+                self.metrics.echo_mismatches.inc();
+                tracing::error!(request_id = case.request_id(), %acted_as, "the upstream acted as somebody else");
+                case.acted_as = Some(acted_as);
+                if echo.block_mismatch {
+                    return Err(Rejection::of(Reason::EchoMismatch, "the upstream acted as somebody else"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The response without what only the gateway may say, and with what caches must know.
+    pub(super) fn guard<B>(&self, mut response: Response<B>, matched: &Matched) -> Response<B> {
+        let upgraded = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        let (connection, upgrade) = (headers.get(http::header::CONNECTION).cloned(), headers.get(http::header::UPGRADE).cloned());
+        guard::strip(headers, self.forwarder.reserved());
+        if upgraded {
+            // The handshake's own fields were checked by the room that received them.
+            headers.extend(connection.map(|value| (http::header::CONNECTION, value)));
+            headers.extend(upgrade.map(|value| (http::header::UPGRADE, value)));
+        }
+        guard::expose(headers);
+        let route = &matched.route;
+        let members = !matches!(route.access(), Access::Public(_)) && matched.preflight.is_none();
+        if members && !route.config().cache_upstream {
+            guard::keep_private(headers);
+            guard::vary(headers, route.vary());
+        }
+        response
+    }
+
+    /// Remembers which subprotocol to select where the upstream is not offered the one that carried
+    /// the token: a browser fails the handshake when none is selected.
+    pub(super) fn note_subprotocol(&self, raw: &RawRequest, presented: &Presented, case: &mut Case) {
+        let Some(handshake) = raw.websocket() else { return };
+        for token in presented.tokens() {
+            let Some(credential) = self.credentials.get(token.credential) else { continue };
+            let CredentialPlace::WebSocketProtocol(prefix) = &credential.place else { continue };
+            if credential.forward == ForwardCredential::Keep {
+                continue;
+            }
+            let offered = handshake.protocols.iter().find(|offered| offered.starts_with(prefix.as_str()));
+            case.subprotocol = offered.and_then(|offered| HeaderValue::from_str(offered).ok());
+        }
+    }
+
+    pub(super) fn select_subprotocol<B>(response: &mut Response<B>, case: &Case) {
+        if let (Some(protocol), false) = (&case.subprotocol, response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)) {
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol.clone());
+        }
+    }
+}
+
+enum Echoed {
+    Same,
+    Missing,
+    Other(serde_json::Value),
+}
+
+fn compare(echo: &Echo, headers: &http::HeaderMap, principal: &Principal) -> Echoed {
+    let read = |name: &HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next()?;
+        // Two lines are two answers; neither is the gateway's.
+        let text = if values.next().is_some() { "" } else { first.to_str().unwrap_or_default() };
+        Some(text.to_owned())
+    };
+    let (user, account, tenant) = (read(&echo.user), read(&echo.account), read(&echo.tenant));
+    if user.is_none() && account.is_none() && tenant.is_none() {
+        return Echoed::Missing;
+    }
+    let fits = |said: &Option<String>, is: Option<&str>| said.as_deref().is_none_or(|said| said == is.unwrap_or_default());
+    let same = fits(&user, Some(principal.user().as_str()))
+        && fits(&account, principal.account().map(crate::ids::AccountId::as_str))
+        && fits(&tenant, Some(principal.tenant().as_str()));
+    if same { Echoed::Same } else { Echoed::Other(json!({ "user": user, "account": account, "tenant": tenant })) }
+}

@@ -1,0 +1,214 @@
+//! What the gateway is built from: every room, once, before a port opens.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use tokio::runtime::Handle;
+
+use crate::audit::Audit;
+use crate::auth::Authenticator;
+use crate::config::{self, Config, Cors, Fault, Limits, Streams};
+use crate::credential::Finder;
+use crate::directory::Directory;
+use crate::forward::Forwarder;
+use crate::net::{Fetcher, TlsRoots};
+use crate::route::{RouteTable, Tenants};
+use crate::telemetry::Metrics;
+use crate::token::{Asserter, Reissuer, Verifier};
+use crate::upstream::Upstreams;
+
+/// How long `check --connect` waits for each upstream.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// What all cores share; built once, read without a lock.
+pub struct Gateway {
+    /// The process's numbers.
+    pub metrics: Arc<Metrics>,
+    /// Limits of the data path.
+    pub limits: Limits,
+    /// How long a client may take to read what is written to it.
+    pub write_timeout: Duration,
+    pub(super) routes: RouteTable,
+    pub(super) tenants: Arc<Tenants>,
+    pub(super) finder: Finder,
+    pub(super) authenticator: Authenticator,
+    pub(super) forwarder: Forwarder,
+    pub(super) asserter: Option<Arc<Asserter>>,
+    pub(super) reissuer: Option<Arc<Reissuer>>,
+    pub(super) credentials: Vec<config::Credential>,
+    pub(super) upstream_names: Vec<Arc<str>>,
+    pub(super) audit: Audit,
+    pub(super) cors: Cors,
+    pub(super) origins: Vec<String>,
+    pub(super) echo: Option<config::Echo>,
+    pub(super) streams: Streams,
+    /// Time between two decisions of an open stream while nothing pushes changes.
+    pub(super) redecide: Duration,
+    pub(super) warn_age: Option<Duration>,
+    pub(super) request_id_header: HeaderName,
+    pub(super) endpoint: Option<String>,
+    verifier: Arc<Verifier>,
+    directory: Arc<Directory>,
+    upstreams: Arc<Upstreams>,
+}
+
+/// The state of one component, for `/readyz`.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// Whether requests can be served as far as it is concerned.
+    pub ready: bool,
+    /// Its state in words.
+    pub detail: String,
+}
+
+impl Gateway {
+    /// Builds every room and opens the audit sink. The thread ends when the gateway is dropped.
+    pub fn build(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        control: &Handle,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), Vec<Fault>> {
+        Self::with_audit(config, &config.audit, metrics, control)
+    }
+
+    /// Builds every room for a look, with no audit file: `check` and `explain` decide nothing that
+    /// has to be recorded.
+    pub fn rooms(config: &Config, metrics: &Arc<Metrics>, control: &Handle) -> Result<Arc<Self>, Vec<Fault>> {
+        let audit = config::Audit { sink: config::AuditSink::Stdout, ..config.audit.clone() };
+        Self::with_audit(config, &audit, metrics, control).map(|(gateway, _)| gateway)
+    }
+
+    fn with_audit(
+        config: &Config,
+        audit: &config::Audit,
+        metrics: &Arc<Metrics>,
+        control: &Handle,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), Vec<Fault>> {
+        let mut faults = Vec::new();
+        let fetcher = Fetcher::new(&TlsRoots::system()).map_err(|error| {
+            vec![Fault::new(&config::KeyPath::root(), error.to_string(), "a working TLS set-up")]
+        })?;
+        let verifier = kept(Verifier::build(&config.issuers, fetcher.clone(), Arc::clone(metrics)), &mut faults);
+        let directory = kept(
+            Directory::build(&config.directory, &config.tenants, fetcher, Arc::clone(metrics), control.clone()),
+            &mut faults,
+        );
+        let upstreams = kept(Upstreams::build(&config.upstreams), &mut faults);
+        let asserter = config.identity.assertion.as_ref().map(Asserter::build).transpose();
+        let asserter = kept(asserter, &mut faults).flatten().map(Arc::new);
+        let reissuer = config
+            .identity
+            .reissue
+            .as_ref()
+            .and_then(|reissue| Some(Reissuer::build(reissue, config.issuers.get(reissue.issuer)?)))
+            .transpose();
+        let reissuer = kept(reissuer, &mut faults).flatten().map(Arc::new);
+        let sink = kept(Audit::build(audit, Arc::clone(metrics)), &mut faults);
+        let (Some(verifier), Some(directory), Some(upstreams), Some((audit, writer)), true) =
+            (verifier, directory, upstreams, sink, faults.is_empty())
+        else {
+            return Err(faults);
+        };
+        let (verifier, upstreams) = (Arc::new(verifier), Arc::new(upstreams));
+        let tenants = Arc::new(Tenants::build(&config.tenants, &config.directory.source, Arc::clone(&directory)));
+        let endpoint = config.identity.reissue.as_ref().and_then(|reissue| reissue.endpoint.clone());
+        let gateway = Self {
+            metrics: Arc::clone(metrics),
+            limits: config.limits,
+            write_timeout: longest_body_idle(config),
+            routes: RouteTable::build(config),
+            finder: Finder::build(&config.credentials),
+            authenticator: Authenticator::build(config, Arc::clone(&verifier), Arc::clone(&directory), Arc::clone(&tenants)),
+            tenants,
+            forwarder: Forwarder::build(config, asserter.clone(), reissuer.clone()),
+            asserter,
+            reissuer,
+            credentials: config.credentials.clone(),
+            upstream_names: config.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect(),
+            audit,
+            cors: config.cors.clone(),
+            origins: config.origins.allowed.clone(),
+            echo: config.identity.echo.clone(),
+            streams: config.streams,
+            redecide: config.directory.cache.ttl,
+            warn_age: config.audit.warn_age,
+            request_id_header: config.identity.headers.request_id.clone(),
+            endpoint,
+            verifier,
+            directory,
+            upstreams,
+        };
+        Ok((Arc::new(gateway), writer))
+    }
+
+    /// Starts what runs in the background: key sets, file watching.
+    pub fn start(&self, control: &Handle) {
+        self.verifier.start(control);
+        self.directory.start();
+    }
+
+    /// The live mapping.
+    #[must_use]
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The keys.
+    #[must_use]
+    pub const fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
+    }
+
+    /// The backends.
+    #[must_use]
+    pub const fn upstreams(&self) -> &Arc<Upstreams> {
+        &self.upstreams
+    }
+
+    /// The state of each component, for `/readyz`.
+    #[must_use]
+    pub fn components(&self) -> Vec<(&'static str, Component)> {
+        let keys = self.verifier.status();
+        let missing: Vec<&str> =
+            keys.iter().filter(|(_, status)| !status.is_usable()).map(|(issuer, _)| &**issuer).collect();
+        let keys = Component {
+            ready: missing.is_empty(),
+            detail: if missing.is_empty() { "ok".into() } else { format!("no keys of {}", missing.join(", ")) },
+        };
+        let directory = self.directory.status();
+        let directory = Component { ready: directory.ready, detail: directory.detail };
+        let invalidation = Component { ready: true, detail: "no push channel configured; ttl_without_push bounds staleness".into() };
+        let upstreams = Component { ready: true, detail: self.upstream_names.join(", ") };
+        vec![("keys", keys), ("directory", directory), ("invalidation", invalidation), ("upstreams", upstreams)]
+    }
+
+    /// Tries the directory, the key sets and the upstreams.
+    pub async fn probe(&self) -> Vec<(String, Result<String, String>)> {
+        let mut outcomes = vec![("directory".to_owned(), self.directory.probe().await.map(|()| "ok".to_owned()))];
+        self.verifier.settled(PROBE).await;
+        for (issuer, status) in self.verifier.status() {
+            let outcome = if status.is_usable() { Ok("ok".to_owned()) } else { Err("no usable keys".to_owned()) };
+            outcomes.push((format!("keys of {issuer}"), outcome));
+        }
+        for (index, name) in self.upstream_names.iter().enumerate() {
+            let outcome = self.upstreams.probe(index, PROBE).await;
+            outcomes.push((format!("upstream {name}"), outcome.map(|()| "ok".to_owned()).map_err(|error| error.to_string())));
+        }
+        outcomes
+    }
+
+    /// A header value that a request id always is.
+    pub(super) fn id_value(id: &str) -> Option<HeaderValue> {
+        HeaderValue::from_str(id).ok()
+    }
+}
+
+fn kept<T>(outcome: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
+    outcome.map_err(|found| faults.extend(found)).ok()
+}
+
+fn longest_body_idle(config: &Config) -> Duration {
+    config.routes.iter().map(|route| route.timeouts.body_idle).max().unwrap_or(Duration::from_secs(60))
+}

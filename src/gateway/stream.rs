@@ -1,0 +1,256 @@
+//! Streams: what stays open is decided again.
+//!
+//! A WebSocket's lease is registered before its live look-up. Any other exchange that is still going
+//! on after [`PATIENCE`] gets a lease then, and is decided again at once, so that a change in
+//! between is not missed. A lease ends at the credential's expiry, when the answer is a refusal or
+//! somebody else, at the longest life, and when the process drains.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use http_body::Body as _;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Core, Decided, ResponseBody};
+use crate::audit::Line;
+use crate::auth::{Grant, Standing};
+use crate::directory::Lease;
+use crate::forward::{ForwardRequest, cut};
+use crate::reason::Reason;
+use crate::reject::Rejection;
+use crate::telemetry::Clock;
+use crate::upstream::{self, EndedBy, StreamEnd, TunnelOptions, UpstreamBody};
+
+/// How long an ordinary exchange may take before it counts as a stream.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between two attempts while the directory does not answer.
+const RETRY: Duration = Duration::from_millis(500);
+/// A response of at most this many known bytes is no stream unless it says so.
+const SHORT: u64 = 256 * 1024;
+
+/// Sends a granted request; while the upstream takes its time, the grant is watched.
+pub(super) async fn send_under_lease(
+    core: &Rc<Core>,
+    forward: ForwardRequest,
+    grant: &Grant,
+) -> Result<Response<UpstreamBody>, Rejection> {
+    let mut send = std::pin::pin!(core.pools.send(forward));
+    let Grant::Member(route, principal) = grant else { return Ok(send.await?) };
+    tokio::select! {
+        biased;
+        sent = &mut send => return Ok(sent?),
+        () = sleep(PATIENCE) => {}
+    }
+    let standing = Standing::of(principal, route);
+    tokio::select! {
+        biased;
+        (_, reason) = ended(core, &standing, None) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
+        sent = &mut send => Ok(sent?),
+    }
+}
+
+/// Waits until a stream may not go on, and says why.
+async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (StreamEnd, Reason) {
+    let gateway = &core.gateway;
+    let streams = &gateway.streams;
+    // Without a lease from before the look-up, everything since then is unknown: decide again.
+    let fresh = lease.is_none();
+    let mut lease = lease.unwrap_or_else(|| {
+        let lease = gateway.directory().leases().register(standing.tenant());
+        lease.narrow(standing.user(), standing.live_account());
+        lease
+    });
+    let life = streams.max_lifetime.map(|life| Instant::now() + life);
+    let mut next = if fresh { Instant::now() } else { Instant::now() + gateway.redecide };
+    let mut unanswered: Option<Instant> = None;
+    loop {
+        let expiry = expiry(core, standing);
+        tokio::select! {
+            biased;
+            () = core.drain.closing() => return (going_away("draining"), Reason::Draining),
+            () = at(expiry) => return (StreamEnd { code: 4401, reason: "token_expired" }, Reason::TokenExpired),
+            () = at(life) => return (going_away("max_lifetime"), Reason::Draining),
+            () = lease.changed() => {}
+            () = sleep_until(next) => {}
+        }
+        next = Instant::now() + gateway.redecide;
+        match gateway.authenticator.still_stands(standing).await {
+            Ok(true) => unanswered = None,
+            Ok(false) => return (StreamEnd { code: 4403, reason: "moved" }, Reason::AccountMismatch),
+            Err(denial) if denial.reason() == Reason::DirectoryUnavailable => {
+                // Silence is no answer; it is bounded like every other one.
+                let since = *unanswered.get_or_insert_with(Instant::now);
+                if since.elapsed() >= gateway.redecide {
+                    return (StreamEnd { code: 1013, reason: "directory_unavailable" }, Reason::DirectoryUnavailable);
+                }
+                next = Instant::now() + RETRY;
+            }
+            Err(denial) => {
+                let reason = denial.reason();
+                return (StreamEnd { code: code(reason), reason: reason.code() }, reason);
+            }
+        }
+    }
+}
+
+const fn going_away(reason: &'static str) -> StreamEnd {
+    StreamEnd { code: 1001, reason }
+}
+
+/// 4401 asks the client for another credential, 4403 tells it that none will do.
+const fn code(reason: Reason) -> u16 {
+    match reason {
+        Reason::TokenExpired | Reason::TokenRevoked | Reason::UserUnknown => 4401,
+        _ => 4403,
+    }
+}
+
+/// When the credential of a stream expires, on the monotonic clock of now.
+fn expiry(core: &Core, standing: &Standing) -> Option<Instant> {
+    if !core.gateway.streams.close_on_expiry {
+        return None;
+    }
+    let left = Clock.now().map(|now| standing.token().expires_with_leeway().since(now)).unwrap_or_default();
+    Instant::now().checked_add(left)
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Carries a WebSocket in a task of its own, and answers the client's handshake.
+pub(super) fn tunnel(
+    core: &Rc<Core>,
+    mut response: Response<UpstreamBody>,
+    client: OnUpgrade,
+    decided: Decided,
+    mut line: Line,
+    hold: Box<dyn Any + Send>,
+) -> Response<ResponseBody> {
+    let upstream = hyper::upgrade::on(&mut response);
+    let (blocker, core) = (core.drain.blocker(), Rc::clone(core));
+    tokio::task::spawn_local(async move {
+        let started = Instant::now();
+        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
+        let gateway = &core.gateway;
+        let options = TunnelOptions { close_grace: gateway.streams.close_grace, idle: gateway.streams.idle };
+        let Decided { grant, lease, .. } = decided;
+        let last = Cell::new(None);
+        let end = async {
+            match &grant {
+                Grant::Member(route, principal) => {
+                    let standing = Standing::of(principal, route);
+                    let (end, reason) = ended(&core, &standing, lease).await;
+                    last.set(Some(reason));
+                    end
+                }
+                Grant::Public(..) => {
+                    core.drain.closing().await;
+                    last.set(Some(Reason::Draining));
+                    going_away("draining")
+                }
+            }
+        };
+        gateway.metrics.streams.inc();
+        let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+        let report = upstream::run(&mut client, &mut upstream, end, options).await;
+        gateway.metrics.streams.dec();
+        if report.reset_client {
+            upstream::reset(client.into_inner());
+        }
+        if report.reset_upstream {
+            upstream::reset(upstream.into_inner());
+        }
+        if let Some(reason) = last.get() {
+            line.reason = reason;
+        }
+        line.detail = Some(match report.ended_by {
+            EndedBy::Client => "client".into(),
+            EndedBy::Upstream => "upstream".into(),
+            EndedBy::Idle => "idle".into(),
+            EndedBy::Lease(end) => format!("{} {}", end.code, end.reason),
+        });
+        closed(&core, line, started);
+        drop((hold, blocker));
+    });
+    let (mut head, _) = response.into_parts();
+    head.status = StatusCode::SWITCHING_PROTOCOLS;
+    Response::from_parts(head, ResponseBody::empty())
+}
+
+/// Puts a response that may take long under a lease of its own.
+pub(super) fn watch_body(
+    core: &Rc<Core>,
+    response: Response<ResponseBody>,
+    decided: Decided,
+    line: Line,
+    hold: Box<dyn Any + Send>,
+) -> Response<ResponseBody> {
+    let Decided { grant, watch, .. } = decided;
+    let blocker = core.drain.blocker();
+    let short = response.body().size_hint().exact().is_some_and(|length| length <= SHORT);
+    let Grant::Member(route, principal) = &grant else {
+        return response.map(|body| body.holding((hold, watch, blocker)));
+    };
+    if short {
+        return response.map(|body| body.holding((hold, watch, blocker)));
+    }
+    let standing = Standing::of(principal, route);
+    let (scissors, signal) = cut();
+    let watched = Rc::new(Watched { reason: Cell::new(None), is_stream: Cell::new(false) });
+    let task = tokio::task::spawn_local({
+        let (core, watched) = (Rc::clone(core), Rc::clone(&watched));
+        async move {
+            sleep(PATIENCE).await;
+            watched.is_stream.set(true);
+            core.gateway.metrics.streams.inc();
+            let _counted = Counted(Rc::clone(&core));
+            let (_, reason) = ended(&core, &standing, None).await;
+            watched.reason.set(Some(reason));
+            scissors.now();
+        }
+    });
+    let (core, started) = (Rc::clone(core), Instant::now());
+    response.map(|body| {
+        body.cut_by(signal).holding((hold, watch, blocker)).on_end(move |_| {
+            task.abort();
+            if watched.is_stream.get() {
+                let mut line = line;
+                line.reason = watched.reason.get().unwrap_or(line.reason);
+                closed(&core, line, started);
+            }
+        })
+    })
+}
+
+struct Watched {
+    reason: Cell<Option<Reason>>,
+    is_stream: Cell<bool>,
+}
+
+/// A stream that is counted as long as this lives.
+struct Counted(Rc<Core>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.gateway.metrics.streams.dec();
+    }
+}
+
+/// The line of a stream that has ended.
+fn closed(core: &Core, mut line: Line, started: Instant) {
+    if let Ok(now) = Clock.now() {
+        line.time = now.rfc3339();
+    }
+    line.decision = "stream_closed";
+    line.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    core.gateway.audit.offer(&line);
+}
