@@ -1,1 +1,36 @@
-//! Room to be furnished.
+//! Directory: the live mapping from (tenant, user) to account, roles and attributes.
+//!
+//! A request asks [`Directory::live`]. Most answers come out of the cache (`cache.rs`), on the
+//! core's own thread and without a lock of ours; a miss is one look-up per key, a task of its own on
+//! the control runtime (`flight.rs`, `gate.rs`), which asks the configured source (`source/`).
+//! Whoever changes the mapping calls [`Directory::invalidate`]; when that returns, no older answer
+//! is given out any more (`ring.rs`, `index.rs`), and the streams that rest on it have been told
+//! (`lease.rs`).
+//!
+//! What it must never do: take a failure for "no such user", answer one tenant's question with
+//! another tenant's row, or give out what was invalidated.
+
+mod binding;
+mod cache;
+mod desk;
+mod error;
+mod flight;
+mod gate;
+mod health;
+mod index;
+mod invalidation;
+mod key;
+mod lease;
+mod memo;
+mod record;
+mod ring;
+mod service;
+mod source;
+mod strict_json;
+
+pub use binding::{Binding, Live};
+pub use error::{DirectoryError, SourceError};
+pub use health::DirectoryStatus;
+pub use invalidation::Invalidation;
+pub use lease::{Lease, Leases};
+pub use service::Directory;

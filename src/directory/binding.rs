@@ -1,0 +1,140 @@
+//! Bindings: the live record of (tenant, subject), as the directory last read it.
+//!
+//! Only the directory makes one, so holding one proves that a source said so, no longer ago than
+//! the configuration allows, and that no invalidation has come in between. It is what the cache
+//! holds; a principal is made from it for one request and never kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::key::Key;
+use super::record::Record;
+use crate::ids::{AccountId, TenantId, UserId};
+use crate::telemetry::{Redacted, UnixTime};
+
+/// What the directory says about a subject.
+#[derive(Debug, Clone)]
+pub enum Live {
+    /// Its record.
+    Known(Arc<Binding>),
+    /// There is no such user.
+    Unknown,
+}
+
+/// The live record of one user.
+#[derive(Debug)]
+pub struct Binding {
+    key: Arc<Key>,
+    record: Record,
+    generation: u64,
+    read_at: Instant,
+}
+
+impl Binding {
+    pub(super) const fn new(
+        key: Arc<Key>,
+        record: Record,
+        generation: u64,
+        read_at: Instant,
+    ) -> Self {
+        Self {
+            key,
+            record,
+            generation,
+            read_at,
+        }
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.key.tenant
+    }
+
+    /// The look-up that found the record.
+    #[must_use]
+    pub fn lookup(&self) -> &Arc<str> {
+        &self.key.lookup
+    }
+
+    /// The subject that the look-up was asked for.
+    #[must_use]
+    pub fn subject(&self) -> &UserId {
+        &self.key.subject
+    }
+
+    /// The user: the id in the record, which a look-up by another key finds too.
+    #[must_use]
+    pub const fn user(&self) -> &UserId {
+        &self.record.user
+    }
+
+    /// The account that the user belongs to now.
+    #[must_use]
+    pub const fn account(&self) -> Option<&AccountId> {
+        self.record.account.as_ref()
+    }
+
+    /// Every account that the user may act in, sorted.
+    #[must_use]
+    pub fn memberships(&self) -> &[AccountId] {
+        &self.record.memberships
+    }
+
+    /// Whether the user is active.
+    #[must_use]
+    pub const fn active(&self) -> bool {
+        self.record.active
+    }
+
+    /// Whether the account is active.
+    #[must_use]
+    pub const fn account_active(&self) -> bool {
+        self.record.account_active
+    }
+
+    /// The live roles, sorted, each once.
+    #[must_use]
+    pub fn roles(&self) -> &[Arc<str>] {
+        &self.record.roles
+    }
+
+    /// Tokens issued before this time are revoked.
+    #[must_use]
+    pub const fn tokens_valid_after(&self) -> Option<UnixTime> {
+        self.record.tokens_valid_after
+    }
+
+    /// What a session of this user is bound to; a secret.
+    #[must_use]
+    pub const fn session_auth(&self) -> Option<&Redacted> {
+        self.record.session_auth.as_ref()
+    }
+
+    /// Every other column, as text.
+    #[must_use]
+    pub const fn attributes(&self) -> &BTreeMap<Arc<str>, String> {
+        &self.record.attributes
+    }
+
+    /// A number that no other binding of this directory has; later reads have larger ones.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How long ago the source was asked.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.read_at.elapsed()
+    }
+
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(super) const fn read_at(&self) -> Instant {
+        self.read_at
+    }
+}

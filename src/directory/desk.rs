@@ -1,0 +1,207 @@
+//! The desk: what a look-up needs, shared by the cores that ask and the tasks that answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::cache::{Cache, Cached};
+use super::error::{Failure, SourceError};
+use super::flight::{Flights, Outcome, Seat, fly};
+use super::gate::Gate;
+use super::health::Health;
+use super::invalidation::Invalidation;
+use super::key::Key;
+use super::lease::Leases;
+use super::memo::{Memo, Question};
+use super::source::Source;
+use crate::config;
+use crate::ids::TenantId;
+use crate::telemetry::Metrics;
+
+/// Questions about tenants get this part of the places for look-ups, since anybody can ask them.
+const TENANT_SHARE: usize = 4;
+
+/// How often a row may come back outdated before the look-up makes a pause.
+const PATIENT_AFTER: u32 = 8;
+
+/// That pause.
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) source: Source,
+    pub(super) cache: Cache,
+    pub(super) flights: Arc<Flights<Arc<Key>, Cached>>,
+    gate: Gate,
+    pub(super) domains: Memo<Question, TenantId>,
+    pub(super) known: Memo<Question, ()>,
+    pub(super) tenant_flights: Arc<Flights<TenantAsk, Option<TenantId>>>,
+    tenant_gate: Gate,
+    pub(super) leases: Leases,
+    pub(super) health: Health,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) timeout: Duration,
+}
+
+/// A question about a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum TenantAsk {
+    /// Whose host is this?
+    Domain(Question),
+    /// Does this tenant exist? The answer is the tenant itself.
+    Known(Question, TenantId),
+}
+
+impl Desk {
+    pub(super) fn new(source: Source, config: &config::Directory, metrics: Arc<Metrics>) -> Self {
+        let limits = &config.limits;
+        // No message says that a domain has moved to another tenant unless the tenant is named, so
+        // these live as long as what nobody pushes.
+        let life = config.cache.ttl_without_push;
+        let negative_life = config.cache.negative_ttl;
+        Self {
+            source,
+            cache: Cache::new(&config.cache),
+            flights: Flights::new(),
+            gate: Gate::new(limits.concurrent, limits.queue),
+            domains: Memo::new(life, negative_life),
+            known: Memo::new(life, negative_life),
+            tenant_flights: Flights::new(),
+            tenant_gate: Gate::new(
+                limits.concurrent / TENANT_SHARE,
+                limits.queue / TENANT_SHARE,
+            ),
+            leases: Leases::default(),
+            health: Health::default(),
+            metrics,
+            timeout: limits.timeout,
+        }
+    }
+
+    /// Lands one flight of a record.
+    pub(super) async fn look_up(self: Arc<Self>, key: Arc<Key>, seat: Seat<Arc<Key>, Cached>) {
+        let attempt = async |number| {
+            pause(number).await;
+            let _permit = self.gate.enter().await?;
+            let ticket = self.cache.ticket(Instant::now());
+            self.metrics.directory_lookups.inc();
+            Ok((ticket, self.source.find(&key).await?))
+        };
+        fly(seat, self.timeout, attempt, |outcome| {
+            self.hear(&outcome);
+            match outcome {
+                Ok((ticket, answer)) => self.cache.store(ticket, &key, answer).map(Ok),
+                Err(failure) => Some(Err(failure)),
+            }
+        })
+        .await;
+    }
+
+    /// Lands one flight of a question about a tenant.
+    pub(super) async fn ask_about_tenant(
+        self: Arc<Self>,
+        ask: TenantAsk,
+        seat: Seat<TenantAsk, Option<TenantId>>,
+    ) {
+        let attempt = async |number| {
+            pause(number).await;
+            let _permit = self.tenant_gate.enter().await?;
+            let (number, asked_at) = (self.number(&ask), Instant::now());
+            self.metrics.directory_lookups.inc();
+            Ok((number, asked_at, self.find_tenant(&ask).await?))
+        };
+        fly(seat, self.timeout, attempt, |outcome| {
+            self.hear(&outcome);
+            match outcome {
+                Ok((number, asked_at, answer)) => self
+                    .remember(&ask, answer.clone(), number, asked_at)
+                    .then_some(Ok(answer)),
+                Err(failure) => Some(Err(failure)),
+            }
+        })
+        .await;
+    }
+
+    fn remember(
+        &self,
+        ask: &TenantAsk,
+        answer: Option<TenantId>,
+        number: u64,
+        asked_at: Instant,
+    ) -> bool {
+        match ask {
+            TenantAsk::Domain(question) => {
+                self.domains
+                    .store(question.clone(), answer, number, asked_at)
+            }
+            TenantAsk::Known(question, _) => {
+                let exists = answer.map(|_| ());
+                self.known.store(question.clone(), exists, number, asked_at)
+            }
+        }
+    }
+
+    /// What is remembered about a question.
+    pub(super) fn remembered(&self, ask: &TenantAsk) -> Option<Option<TenantId>> {
+        let now = Instant::now();
+        match ask {
+            TenantAsk::Domain(question) => self.domains.get(question, now),
+            TenantAsk::Known(question, tenant) => self
+                .known
+                .get(question, now)
+                .map(|exists| exists.map(|()| tenant.clone())),
+        }
+    }
+
+    /// Applies an invalidation: first to what is cached, then to who rests on it.
+    pub(super) fn apply(&self, what: &Invalidation) {
+        self.cache.invalidate(what);
+        if matches!(what, Invalidation::Tenant(_) | Invalidation::All) {
+            self.domains.forget();
+            self.known.forget();
+        }
+        self.leases.tell(what);
+        self.metrics.invalidations.inc();
+    }
+
+    fn number(&self, ask: &TenantAsk) -> u64 {
+        match ask {
+            TenantAsk::Domain(_) => self.domains.number(),
+            TenantAsk::Known(..) => self.known.number(),
+        }
+    }
+
+    async fn find_tenant(&self, ask: &TenantAsk) -> Result<Option<TenantId>, SourceError> {
+        match ask {
+            TenantAsk::Domain(question) => {
+                self.source
+                    .tenant_of_domain(&question.query, &question.about)
+                    .await
+            }
+            TenantAsk::Known(question, tenant) => {
+                let known = self.source.tenant_is_known(&question.query, tenant).await?;
+                Ok(known.then(|| tenant.clone()))
+            }
+        }
+    }
+
+    fn hear<T>(&self, outcome: &Outcome<T>) {
+        match outcome {
+            Ok(_) => self.health.is_well(),
+            Err(Failure::Source(error)) => {
+                self.health.is_ill(&error.to_string());
+                self.metrics.directory_errors.inc();
+            }
+            // That says nothing about the source.
+            Err(Failure::Overloaded) => {
+                self.metrics.directory_errors.inc();
+            }
+        }
+    }
+}
+
+/// Rows that are outdated on arrival again and again are no reason to ask without a break.
+async fn pause(number: u32) {
+    if number >= PATIENT_AFTER {
+        tokio::time::sleep(PAUSE).await;
+    }
+}

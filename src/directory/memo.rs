@@ -1,0 +1,163 @@
+//! Memos: remembered answers about tenants (whose host is this, does this tenant exist).
+//!
+//! Kept apart from records, since anybody can ask them by sending any Host: what exists and what
+//! does not have a bounded space each, and neither can evict a record. An answer is about a whole
+//! tenant, so only an invalidation of a tenant or of everything concerns it; which hosts that
+//! touches is not known, so all memos are forgotten. An answer that was asked for before is not
+//! stored: its number is at or below the floor.
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Most answers of each kind.
+const CAPACITY: u64 = 10_000;
+
+/// A question: the query and what is put into it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Question {
+    pub(super) query: std::sync::Arc<str>,
+    pub(super) about: Box<str>,
+}
+
+#[derive(Debug, Clone)]
+struct Remembered<V> {
+    answer: Option<V>,
+    number: u64,
+    asked_at: Instant,
+}
+
+pub(super) struct Memo<K, V> {
+    found: moka::sync::Cache<K, Remembered<V>, ahash::RandomState>,
+    missing: moka::sync::Cache<K, Remembered<V>, ahash::RandomState>,
+    /// Counts what forgets everything; an answer stands while its number is the present one.
+    number: AtomicU64,
+    life: Duration,
+    negative_life: Duration,
+}
+
+impl<K, V> fmt::Debug for Memo<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memo").finish_non_exhaustive()
+    }
+}
+
+impl<K, V> Memo<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(super) fn new(life: Duration, negative_life: Duration) -> Self {
+        let space = || {
+            moka::sync::Cache::builder()
+                .max_capacity(CAPACITY)
+                .build_with_hasher(ahash::RandomState::new())
+        };
+        Self {
+            found: space(),
+            missing: space(),
+            number: AtomicU64::new(0),
+            life,
+            negative_life,
+        }
+    }
+
+    /// The remembered answer, unless it is past its life; `Some(None)` is "there is none".
+    pub(super) fn get(&self, key: &K, now: Instant) -> Option<Option<V>> {
+        let fresh = |remembered: &Remembered<V>, life| {
+            remembered.number == self.number()
+                && now.saturating_duration_since(remembered.asked_at) < life
+        };
+        self.found
+            .get(key)
+            .filter(|found| fresh(found, self.life))
+            .or_else(|| {
+                self.missing
+                    .get(key)
+                    .filter(|missing| fresh(missing, self.negative_life))
+            })
+            .map(|remembered| remembered.answer)
+    }
+
+    /// Taken before the source is asked.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Remembers an answer. `false` when everything was forgotten since it was asked for: then the
+    /// answer may be outdated and has to be asked for again. An entry that a forgetting overtakes
+    /// here is harmless, for its number says so on every hit.
+    pub(super) fn store(&self, key: K, answer: Option<V>, number: u64, asked_at: Instant) -> bool {
+        if number != self.number() {
+            return false;
+        }
+        let (space, other) = if answer.is_some() {
+            (&self.found, &self.missing)
+        } else {
+            (&self.missing, &self.found)
+        };
+        other.invalidate(&key);
+        space.insert(
+            key,
+            Remembered {
+                answer,
+                number,
+                asked_at,
+            },
+        );
+        true
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget(&self) {
+        self.number.fetch_add(1, Ordering::AcqRel);
+        self.found.invalidate_all();
+        self.missing.invalidate_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn an_answer_lives_as_long_as_configured() {
+        let memo: Memo<&str, u8> = Memo::new(LIFE, LIFE / 2);
+        let start = Instant::now();
+        assert!(memo.store("a", Some(1), memo.number(), start));
+        assert!(memo.store("b", None, memo.number(), start));
+        assert_eq!(memo.get(&"a", start), Some(Some(1)));
+        assert_eq!(memo.get(&"b", start), Some(None));
+        assert_eq!(memo.get(&"b", start + LIFE / 2), None);
+        assert_eq!(memo.get(&"a", start + LIFE / 2), Some(Some(1)));
+        assert_eq!(memo.get(&"a", start + LIFE), None);
+    }
+
+    #[test]
+    fn e16_an_answer_from_before_a_forgetting_is_not_stored() {
+        let memo: Memo<&str, u8> = Memo::new(LIFE, LIFE);
+        let now = Instant::now();
+        let before = memo.number();
+        memo.forget();
+        assert!(!memo.store("a", Some(1), before, now));
+        assert_eq!(memo.get(&"a", now), None);
+        assert!(memo.store("a", Some(2), memo.number(), now));
+        assert_eq!(memo.get(&"a", now), Some(Some(2)));
+        memo.forget();
+        assert_eq!(memo.get(&"a", now), None);
+    }
+
+    #[test]
+    fn e13_a_host_that_appears_replaces_its_absence() {
+        let memo: Memo<&str, u8> = Memo::new(LIFE, LIFE);
+        let now = Instant::now();
+        memo.store("a", None, memo.number(), now);
+        memo.store("a", Some(1), memo.number(), now);
+        assert_eq!(memo.get(&"a", now), Some(Some(1)));
+        memo.store("a", None, memo.number(), now);
+        assert_eq!(memo.get(&"a", now), Some(None));
+    }
+}

@@ -1,0 +1,292 @@
+//! The directory as the other rooms see it.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use super::binding::{Binding, Live};
+use super::cache::{Absence, Cached};
+use super::desk::{Desk, TenantAsk};
+use super::error::{DirectoryError, SourceError};
+use super::health::DirectoryStatus;
+use super::invalidation::Invalidation;
+use super::key::KeyRef;
+use super::lease::Leases;
+use super::memo::Question;
+use super::source::Source;
+use crate::config::{self, Fault};
+use crate::ids::{TenantId, UserId};
+use crate::telemetry::Metrics;
+
+/// How often a file directory is looked at.
+const FILE_POLL: Duration = Duration::from_millis(250);
+
+/// How often a source that does not answer is tried, beside the requests that try it.
+const HEALTH_POLL: Duration = Duration::from_secs(2);
+
+/// Garbage that means "everything" is applied at most this often.
+const GARBAGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The live mapping of users to accounts.
+#[derive(Debug)]
+pub struct Directory {
+    desk: Arc<Desk>,
+    control: Handle,
+    /// When unreadable messages last cleared everything.
+    garbage: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+}
+
+impl Directory {
+    /// Prepares the directory: reads a file directory and every query, opens no connection.
+    /// Look-ups will run on `control`.
+    pub fn build(
+        config: &config::Directory,
+        tenants: &config::Tenants,
+        metrics: Arc<Metrics>,
+        control: Handle,
+    ) -> Result<Arc<Self>, Vec<Fault>> {
+        let source = Source::build(config, tenants)?;
+        Ok(Arc::new(Self {
+            desk: Arc::new(Desk::new(source, config, metrics)),
+            control,
+            garbage: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Starts the background tasks: watching a file, or finding out whether a source answers. They
+    /// end with the directory.
+    pub fn start(&self) {
+        let desk = Arc::downgrade(&self.desk);
+        if self.desk.source.has_snapshot() {
+            self.control.spawn(watch(desk));
+        } else {
+            self.control.spawn(check(desk));
+        }
+    }
+
+    /// The live record of a subject.
+    pub async fn live(
+        &self,
+        tenant: &TenantId,
+        lookup: &Arc<str>,
+        subject: &UserId,
+    ) -> Result<Live, DirectoryError> {
+        let key = KeyRef {
+            tenant,
+            lookup,
+            subject,
+        };
+        if let Some(cached) = self.desk.cache.get(key, Instant::now()) {
+            self.desk.metrics.directory_hits.inc();
+            return live(cached);
+        }
+        let (desk, owned) = (&self.desk, key.to_key());
+        let answer = desk
+            .flights
+            .ask(
+                &owned,
+                desk.timeout,
+                || desk.cache.get(key, Instant::now()),
+                |seat| {
+                    let task = Arc::clone(desk).look_up(Arc::clone(&owned), seat);
+                    self.control.spawn(task);
+                },
+                || {
+                    let stale = desk.cache.stale(key, Instant::now())?;
+                    desk.metrics.directory_stale.inc();
+                    Some(Cached::Known(stale))
+                },
+            )
+            .await;
+        live(answer?)
+    }
+
+    /// The tenant whose host this is; `query` is the one in the configuration, `host` lower-case and
+    /// without a port.
+    pub async fn tenant_of_domain(
+        &self,
+        query: &Arc<str>,
+        host: &str,
+    ) -> Result<Option<TenantId>, DirectoryError> {
+        let question = Question {
+            query: Arc::clone(query),
+            about: host.into(),
+        };
+        self.ask_about_tenant(TenantAsk::Domain(question)).await
+    }
+
+    /// Whether the source has this tenant; `query` is the one in the configuration.
+    pub async fn tenant_is_known(
+        &self,
+        query: &Arc<str>,
+        tenant: &TenantId,
+    ) -> Result<bool, DirectoryError> {
+        let question = Question {
+            query: Arc::clone(query),
+            about: tenant.as_str().into(),
+        };
+        let ask = TenantAsk::Known(question, tenant.clone());
+        Ok(self.ask_about_tenant(ask).await?.is_some())
+    }
+
+    /// Forgets what has changed. When this returns the effect holds: no request that begins from now
+    /// on gets an answer that the source gave before. A file directory has been read again.
+    pub async fn invalidate(&self, what: &Invalidation) {
+        if self.desk.source.has_snapshot() {
+            let desk = Arc::clone(&self.desk);
+            let reread = self.control.spawn(async move {
+                for change in desk.source.reread().await {
+                    desk.apply(&change);
+                }
+            });
+            // It fails only when the control runtime is shutting down.
+            let _ = reread.await;
+        }
+        self.desk.apply(what);
+    }
+
+    /// Reads a message and forgets what it names. What cannot be read means everything, at most once
+    /// a second: later garbage waits for its turn, and one clearing serves all who wait.
+    pub async fn apply_message(&self, message: &[u8]) -> Invalidation {
+        if let Some(what) = Invalidation::read(message) {
+            self.invalidate(&what).await;
+            return what;
+        }
+        let arrived = tokio::time::Instant::now();
+        let mut last = self.garbage.lock().await;
+        if let Some(cleared) = *last {
+            if cleared >= arrived {
+                return Invalidation::All;
+            }
+            tokio::time::sleep_until(cleared + GARBAGE_INTERVAL).await;
+        }
+        *last = Some(tokio::time::Instant::now());
+        self.invalidate(&Invalidation::All).await;
+        Invalidation::All
+    }
+
+    /// Tells whether a push channel is up, which decides how long records live.
+    pub fn set_push_up(&self, up: bool) {
+        self.desk.cache.set_push_up(up);
+    }
+
+    /// The cached record, if it is within its life; asks nobody.
+    #[must_use]
+    pub fn cached(
+        &self,
+        tenant: &TenantId,
+        lookup: &Arc<str>,
+        subject: &UserId,
+    ) -> Option<Arc<Binding>> {
+        let key = KeyRef {
+            tenant,
+            lookup,
+            subject,
+        };
+        match self.desk.cache.get(key, Instant::now())? {
+            Cached::Known(row) => Some(row),
+            Cached::Absent(_) => None,
+        }
+    }
+
+    /// Asks the source a question about nobody: connects, and tries every query. The error names
+    /// each thing that is wrong.
+    pub async fn probe(&self) -> Result<(), String> {
+        let desk = Arc::clone(&self.desk);
+        let probe = self.control.spawn(async move { probe(&desk).await });
+        probe
+            .await
+            .unwrap_or_else(|_| Err("the gateway is shutting down".into()))
+    }
+
+    /// How the directory is.
+    #[must_use]
+    pub fn status(&self) -> DirectoryStatus {
+        let desk = &self.desk;
+        let from_snapshot = desk.source.has_snapshot();
+        DirectoryStatus {
+            source: desk.source.kind(),
+            ready: from_snapshot || desk.health.ready(),
+            problem: if from_snapshot {
+                desk.source.snapshot_problem()
+            } else {
+                desk.health.problem()
+            },
+            push_up: desk.cache.push_up(),
+            entries: desk.cache.entries(),
+        }
+    }
+
+    /// The leases of long streams.
+    #[must_use]
+    pub fn leases(&self) -> &Leases {
+        &self.desk.leases
+    }
+
+    async fn ask_about_tenant(&self, ask: TenantAsk) -> Result<Option<TenantId>, DirectoryError> {
+        let desk = &self.desk;
+        if let Some(answer) = desk.remembered(&ask) {
+            desk.metrics.directory_hits.inc();
+            return Ok(answer);
+        }
+        let answer = desk
+            .tenant_flights
+            .ask(
+                &ask,
+                desk.timeout,
+                || desk.remembered(&ask),
+                |seat| {
+                    let task = Arc::clone(desk).ask_about_tenant(ask.clone(), seat);
+                    self.control.spawn(task);
+                },
+                || None,
+            )
+            .await;
+        Ok(answer?)
+    }
+}
+
+fn live(cached: Cached) -> Result<Live, DirectoryError> {
+    match cached {
+        Cached::Known(row) => Ok(Live::Known(row)),
+        Cached::Absent(Absence::User) => Ok(Live::Unknown),
+        Cached::Absent(Absence::Tenant) => Err(DirectoryError::TenantUnknown),
+    }
+}
+
+async fn probe(desk: &Desk) -> Result<(), String> {
+    let tried = tokio::time::timeout(desk.timeout, desk.source.probe()).await;
+    let tried = tried
+        .unwrap_or_else(|_| Err(SourceError::new("no answer within the time limit").to_string()));
+    match &tried {
+        Ok(()) => desk.health.is_well(),
+        Err(problem) => desk.health.is_ill(problem),
+    }
+    tried
+}
+
+/// Watches a file directory.
+async fn watch(desk: Weak<Desk>) {
+    loop {
+        tokio::time::sleep(FILE_POLL).await;
+        let Some(desk) = desk.upgrade() else { return };
+        for change in desk.source.reread_if_changed().await {
+            desk.apply(&change);
+        }
+    }
+}
+
+/// Tries a source until it answers, and again whenever it has stopped.
+async fn check(desk: Weak<Desk>) {
+    loop {
+        {
+            let Some(desk) = desk.upgrade() else { return };
+            if !desk.health.ready() {
+                // The outcome stands in the desk's health.
+                let _ = probe(&desk).await;
+            }
+        }
+        tokio::time::sleep(HEALTH_POLL).await;
+    }
+}
