@@ -10,6 +10,7 @@ mod claims;
 mod crypto;
 mod der;
 mod error;
+mod issuer;
 mod jose;
 mod json;
 mod jwk;
@@ -25,6 +26,7 @@ mod verify;
 
 pub use assertion::{ASSERTION_TYPE, Asserter, AssertionClaims};
 pub use error::TokenError;
+pub use issuer::KeyStatus;
 pub use mint::{MintError, MintRequest, mint_for};
 pub use reissue::{ReissueSource, Reissuer};
-pub use verify::{Claimed, KeyStatus, VerifiedToken, Verifier};
+pub use verify::{Claimed, VerifiedToken, Verifier};

@@ -6,21 +6,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::error::TokenError;
+use super::issuer::{Issuer, KeyStatus};
 use super::jose::{self, Unverified};
-use super::keys::{self, KeySet};
-use super::live::{LiveKeys, Source};
-use super::public_key::family;
-use super::remote::Remote;
 use super::rules::{self, Judged};
 use super::{claims, crypto};
-use crate::config::{Fault, Issuer, KeySource};
+use crate::config::{ClaimPath, Fault, Issuer as Rules};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::net::Fetcher;
 use crate::telemetry::{Metrics, UnixTime};
@@ -29,7 +25,7 @@ use crate::telemetry::{Metrics, UnixTime};
 /// but [`Verifier::verify`] and [`Verifier::try_verify`] makes one, and it cannot be copied.
 pub struct VerifiedToken {
     issuer: usize,
-    rules: Arc<Issuer>,
+    rules: Arc<Rules>,
     generation: u64,
     judged: Judged,
     claims: Arc<Map<String, Value>>,
@@ -131,70 +127,34 @@ pub struct Claimed {
     pub tenant: Option<TenantId>,
 }
 
-/// The state of one issuer's keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyStatus {
-    /// Whether tokens can be verified.
-    pub ready: bool,
-    /// How many keys there are.
-    pub keys: usize,
-    /// How long ago they were fetched; `None` for keys that the configuration fixes, or before the
-    /// first fetch.
-    pub age: Option<Duration>,
-    /// Why the last fetch failed, if it did.
-    pub error: Option<String>,
-}
-
 /// Verifies tokens of all configured issuers.
 pub struct Verifier {
-    issuers: Vec<Entry>,
+    issuers: Vec<Issuer>,
     by_iss: HashMap<Option<String>, usize, ahash::RandomState>,
     fetcher: Fetcher,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-struct Entry {
-    rules: Arc<Issuer>,
-    keys: Keys,
-}
-
-enum Keys {
-    Fixed(Arc<KeySet>),
-    Live(Arc<LiveKeys>),
-}
-
 impl Verifier {
     /// Builds every issuer's keys and proves its algorithms; files are read, nothing is fetched.
     pub fn build(
-        issuers: &[Issuer],
+        issuers: &[Rules],
         fetcher: Fetcher,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut entries = Vec::new();
+        let mut built = Vec::new();
         let mut by_iss = HashMap::default();
-        for (index, issuer) in issuers.iter().enumerate() {
-            if by_iss.insert(issuer.issuer.clone(), index).is_some() {
+        for (index, rules) in issuers.iter().enumerate() {
+            if by_iss.insert(rules.issuer.clone(), index).is_some() {
                 faults.push(Fault::new(
-                    &issuer.at.key("issuer"),
+                    &rules.at.key("issuer"),
                     "two issuers have the same `issuer`",
                     "one entry for each `iss`, and at most one without",
                 ));
             }
-            for algorithm in &issuer.algorithms {
-                if let Err(error) = crypto::self_test(family(*algorithm)) {
-                    faults.push(Fault::new(
-                        &issuer.at.key("algorithms"),
-                        error.to_string(),
-                        "a build whose crypto library works",
-                    ));
-                }
-            }
-            match build_keys(issuer, metrics) {
-                Ok(keys) => entries.push(Entry {
-                    rules: Arc::new(issuer.clone()),
-                    keys,
-                }),
+            match Issuer::build(rules, metrics) {
+                Ok(issuer) => built.push(issuer),
                 Err(found) => faults.extend(found),
             }
         }
@@ -202,7 +162,7 @@ impl Verifier {
             return Err(faults);
         }
         Ok(Self {
-            issuers: entries,
+            issuers: built,
             by_iss,
             fetcher,
             tasks: Mutex::default(),
@@ -217,34 +177,31 @@ impl Verifier {
         if !tasks.is_empty() {
             return;
         }
-        for entry in &self.issuers {
-            if let Keys::Live(live) = &entry.keys {
-                live.announce();
-                let task = control.spawn(Arc::clone(live).run(self.fetcher.clone()));
-                tasks.push(task.abort_handle());
-            }
+        for live in self.issuers.iter().filter_map(Issuer::live) {
+            live.announce();
+            let task = control.spawn(Arc::clone(live).run(self.fetcher.clone()));
+            tasks.push(task.abort_handle());
         }
     }
 
     /// Verifies a token; waits only where its key is not known yet and may be fetched.
     pub async fn verify(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
         let read = jose::read(token)?;
-        let (index, entry) = self.issuer_of(&read)?;
-        match attempt(index, entry, &read, now) {
-            Err(TokenError::KeyUnknown(_) | TokenError::KeysUnavailable(_)) => {}
-            decided => return decided,
+        let (index, issuer) = self.issuer_of(&read)?;
+        match (attempt(index, issuer, &read, now), issuer.live()) {
+            (Err(TokenError::KeyUnknown(_) | TokenError::KeysUnavailable(_)), Some(live)) => {
+                live.refetch().await;
+                attempt(index, issuer, &read, now)
+            }
+            (decided, _) => decided,
         }
-        if let Keys::Live(live) = &entry.keys {
-            live.refetch().await;
-        }
-        attempt(index, entry, &read, now)
     }
 
     /// Verifies a token with the keys at hand.
     pub fn try_verify(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
         let read = jose::read(token)?;
-        let (index, entry) = self.issuer_of(&read)?;
-        attempt(index, entry, &read, now)
+        let (index, issuer) = self.issuer_of(&read)?;
+        attempt(index, issuer, &read, now)
     }
 
     /// Whether a token that was verified earlier still is: not expired by the wall clock, and its
@@ -252,15 +209,9 @@ impl Verifier {
     /// when the answer is no.
     #[must_use]
     pub fn still_holds(&self, token: &VerifiedToken, now: UnixTime) -> bool {
-        let unchanged = match self.issuers.get(token.issuer).map(|entry| &entry.keys) {
-            Some(Keys::Fixed(_)) => true,
-            Some(Keys::Live(live)) => {
-                let state = live.state();
-                state.generation == token.generation && live.is_fresh(&state)
-            }
-            None => false,
-        };
-        unchanged && now < token.judged.expires_with_leeway
+        let issuer = self.issuers.get(token.issuer);
+        issuer.and_then(Issuer::generation) == Some(token.generation)
+            && now < token.judged.expires_with_leeway
     }
 
     /// What a token claims, proved or not. Only for logs.
@@ -269,13 +220,13 @@ impl Verifier {
         let Ok(read) = jose::read(token) else {
             return Claimed::default();
         };
-        let Ok((_, entry)) = self.issuer_of(&read) else {
+        let Ok((_, issuer)) = self.issuer_of(&read) else {
             return Claimed::default();
         };
-        let names = &entry.rules.claims;
-        let find = |path: Option<&crate::config::ClaimPath>| claims::find(&read.claims, path?);
+        let names = &issuer.rules.claims;
+        let find = |path: Option<&ClaimPath>| claims::find(&read.claims, path?);
         Claimed {
-            issuer: Some(Arc::clone(&entry.rules.name)),
+            issuer: Some(Arc::clone(&issuer.rules.name)),
             user: find(Some(&names.user)).and_then(|id| UserId::from_json(id).ok()),
             account: find(names.account.as_ref()).and_then(|id| AccountId::from_json(id).ok()),
             tenant: find(names.tenant.as_ref()).and_then(|id| TenantId::from_json(id).ok()),
@@ -285,32 +236,15 @@ impl Verifier {
     /// The state of every issuer's keys, in the file's order.
     #[must_use]
     pub fn status(&self) -> Vec<(Arc<str>, KeyStatus)> {
-        let status = |entry: &Entry| match &entry.keys {
-            Keys::Fixed(keys) => KeyStatus {
-                ready: true,
-                keys: keys.len(),
-                age: None,
-                error: None,
-            },
-            Keys::Live(live) => {
-                let state = live.state();
-                KeyStatus {
-                    ready: live.is_fresh(&state),
-                    keys: state.keys.as_ref().map_or(0, |keys| keys.len()),
-                    age: state.fetched.map(|fetched| fetched.elapsed()),
-                    error: state.error.clone(),
-                }
-            }
-        };
         self.issuers
             .iter()
-            .map(|entry| (Arc::clone(&entry.rules.name), status(entry)))
+            .map(|issuer| (Arc::clone(&issuer.rules.name), issuer.status()))
             .collect()
     }
 
     /// The one issuer whose `iss` the token has (RFC 7519, section 4.1.1); one without `iss` has
     /// the one issuer that asks for none.
-    fn issuer_of(&self, read: &Unverified<'_>) -> Result<(usize, &Entry), TokenError> {
+    fn issuer_of(&self, read: &Unverified<'_>) -> Result<(usize, &Issuer), TokenError> {
         let iss = match read.claims.get("iss") {
             None => None,
             Some(Value::String(iss)) => Some(iss.clone()),
@@ -335,69 +269,34 @@ impl Drop for Verifier {
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(self.issuers.iter().map(|entry| &entry.rules.name))
+            .entries(self.issuers.iter().map(|issuer| &issuer.rules.name))
             .finish()
     }
 }
 
 fn attempt(
     index: usize,
-    entry: &Entry,
+    issuer: &Issuer,
     read: &Unverified<'_>,
     now: UnixTime,
 ) -> Result<VerifiedToken, TokenError> {
-    if !entry.rules.algorithms.contains(&read.algorithm) {
+    if !issuer.rules.algorithms.contains(&read.algorithm) {
         return Err(TokenError::AlgorithmNotAllowed);
     }
-    let (keys, generation) = match &entry.keys {
-        Keys::Fixed(keys) => (Arc::clone(keys), 0),
-        Keys::Live(live) => live.current()?,
-    };
+    let (keys, generation) = issuer.keys()?;
     keys.check(read.kid.as_deref(), read.algorithm, |key| {
         crypto::verify(key, read.algorithm, read.message, read.signature)
     })
-    .map_err(|mismatch| mismatch.error(&entry.rules.name))?;
-    let judged = rules::judge(&entry.rules, &read.claims, now)?;
+    .map_err(|mismatch| mismatch.error(&issuer.rules.name))?;
+    let judged = rules::judge(&issuer.rules, &read.claims, now)?;
     Ok(VerifiedToken {
         issuer: index,
-        rules: Arc::clone(&entry.rules),
+        rules: Arc::clone(&issuer.rules),
         generation,
         judged,
         claims: Arc::new(read.claims.clone()),
     })
 }
 
-fn build_keys(issuer: &Issuer, metrics: &Arc<Metrics>) -> Result<Keys, Vec<Fault>> {
-    if let Some(keys) = keys::fixed(issuer)? {
-        return Ok(Keys::Fixed(Arc::new(keys)));
-    }
-    let live = |source| {
-        LiveKeys::new(
-            Arc::clone(&issuer.name),
-            source,
-            issuer.jwks,
-            Arc::clone(metrics),
-        )
-    };
-    if let Some(remote) = Remote::build(issuer).map_err(|fault| vec![fault])? {
-        return Ok(Keys::Live(Arc::new(live(Source::Remote(remote)))));
-    }
-    let KeySource::JwksFile(path) = &issuer.keys else {
-        return Err(vec![Fault::new(
-            &issuer.at,
-            "the issuer has no keys",
-            "one of secret, jwks_url, discovery_url, jwks_file, public_key_file",
-        )]);
-    };
-    let keys = live(Source::File(path.clone()));
-    let text = keys::read_file(path).map_err(|error| error.to_string());
-    if !keys.take(text.as_deref().map_err(Clone::clone)) {
-        let error = keys.state().error.clone().unwrap_or_default();
-        return Err(vec![Fault::new(
-            &issuer.at.key("jwks_file"),
-            format!("{}: {error}", path.display()),
-            "a readable JSON file with a JWK set (RFC 7517) of public keys",
-        )]);
-    }
-    Ok(Keys::Live(Arc::new(keys)))
-}
+#[cfg(test)]
+mod tests;
