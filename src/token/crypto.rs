@@ -71,11 +71,7 @@ pub(super) fn self_test(family: AlgorithmFamily) -> Result<(), SelfTestError> {
         AlgorithmFamily::Ec => &EC,
         AlgorithmFamily::Ed => &ED,
     };
-    *cell.get_or_init(|| {
-        vectors::of(family)
-            .iter()
-            .try_for_each(|vector| prove(vector))
-    })
+    *cell.get_or_init(|| vectors::of(family).iter().try_for_each(prove))
 }
 
 fn prove(vector: &vectors::Vector) -> Result<(), SelfTestError> {

@@ -42,6 +42,28 @@ pub(super) fn public_key_from_pem(text: &str) -> Result<PublicKey, KeyFault> {
     Err(KeyFault::Unreadable)
 }
 
+/// That a PEM text holds exactly one private key, in PKCS #8 (RFC 5958); what is wrong otherwise.
+pub(super) fn one_pkcs8(text: &str) -> Result<(), &'static str> {
+    let mut found = 0;
+    let mut rest = text;
+    while let Some((label, _, after)) =
+        section(rest).map_err(|_| "it is not a complete PEM text")?
+    {
+        match label {
+            "PRIVATE KEY" => found += 1,
+            "ENCRYPTED PRIVATE KEY" => return Err("it is encrypted"),
+            "EC PRIVATE KEY" | "RSA PRIVATE KEY" => return Err("it is not in PKCS #8"),
+            _ => {}
+        }
+        rest = after;
+    }
+    if found == 1 {
+        Ok(())
+    } else {
+        Err("it does not hold exactly one private key")
+    }
+}
+
 type Section<'a> = (&'a str, Vec<u8>, &'a str);
 
 fn section(text: &str) -> Result<Option<Section<'_>>, KeyFault> {

@@ -102,9 +102,21 @@ impl PublicKey {
     }
 }
 
+/// The family of an algorithm.
+pub(super) fn family(algorithm: Algorithm) -> AlgorithmFamily {
+    [
+        AlgorithmFamily::Hmac,
+        AlgorithmFamily::Rsa,
+        AlgorithmFamily::Ec,
+    ]
+    .into_iter()
+    .find(|family| family.algorithms().contains(&algorithm))
+    .unwrap_or(AlgorithmFamily::Ed)
+}
+
 /// Whether an algorithm uses a shared secret.
 pub(super) fn is_symmetric(algorithm: Algorithm) -> bool {
-    AlgorithmFamily::Hmac.algorithms().contains(&algorithm)
+    family(algorithm) == AlgorithmFamily::Hmac
 }
 
 fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, KeyFault> {
@@ -119,9 +131,9 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, KeyFault> {
         return Err(KeyFault::RsaTooLong);
     }
     let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
-    // FIPS 186-5, section 5.1 wants 65537 and more; 3 is in use and sound for verification. Past
-    // 33 bits aws-lc refuses the key when it verifies.
-    if !odd(n) || !odd(e) || e.len() > 5 || e == [1] {
+    // FIPS 186-5, section 5.1 wants 65537 and more; 3 is in use and sound for verification. Nobody
+    // uses one of more than 32 bits, and aws-lc refuses those of more than 33.
+    if !odd(n) || !odd(e) || e.len() > 4 || e == [1] {
         return Err(KeyFault::RsaUnsound);
     }
     RsaPublicKeyComponents { n, e }
