@@ -6,6 +6,18 @@
 //! its key path and line, and only then resolved into the types below (`resolve/`). Nothing here
 //! opens a port, a key or a connection: each room's `build` does that, and blames a [`KeyPath`].
 
+mod document;
+mod environment;
+mod lines;
+mod load;
+pub mod raw;
+mod resolve;
+mod schema_view;
 pub mod types;
+mod walk;
+mod words;
 
+pub use lines::Lines;
+pub use load::{LoadError, Loaded, expand, load, parse, render_fault};
+pub use raw::schema;
 pub use types::*;

@@ -42,6 +42,19 @@ impl KeyPath {
         Self(format!("{}[{index}]", self.0).into())
     }
 
+    /// The path that reads like this.
+    pub(super) fn from_text(path: &str) -> Self {
+        Self(Arc::from(path))
+    }
+
+    /// Whether this is `outer` or stands inside it.
+    #[must_use]
+    pub fn is_within(&self, outer: &Self) -> bool {
+        self.0.strip_prefix(&*outer.0).is_some_and(|rest| {
+            outer.0.is_empty() || rest.is_empty() || rest.starts_with(['.', '['])
+        })
+    }
+
     /// The path as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

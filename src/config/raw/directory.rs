@@ -1,0 +1,153 @@
+//! `directory`, `revocations`: the live mapping of users to accounts.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Duration, Secret};
+
+/// The live mapping of users to accounts.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Where records come from: one of `file`, `sqlite`, `postgres`, `http`.
+    pub source: DirectorySource,
+    /// How long a record may be used.
+    #[serde(default)]
+    pub cache: DirectoryCache,
+    /// Limits of look-ups.
+    #[serde(default)]
+    pub limits: DirectoryLimits,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectorySource {
+    /// A YAML file of records; re-read when it changes.
+    File(FileSource),
+    /// An SQLite database.
+    Sqlite(SqliteSource),
+    /// A PostgreSQL database.
+    Postgres(PostgresSource),
+    /// An HTTP service, asked by GET.
+    Http(HttpSource),
+}
+
+/// A YAML file of records.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSource {
+    /// The file.
+    #[schemars(example = &"users.yaml")]
+    pub path: String,
+}
+
+/// An SQLite database.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteSource {
+    /// The database file.
+    #[schemars(example = &"app.sqlite3")]
+    pub path: String,
+    /// Queries by name, with the parameters `$user` and `$tenant` and the columns `id`, `account`, `active`.
+    pub lookups: BTreeMap<String, String>,
+}
+
+/// A PostgreSQL database.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresSource {
+    /// `postgres://user:password@host:port/database?sslmode=…`.
+    pub url: Secret,
+    /// Most connections at once.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_connections: u32,
+    /// Whether the search path of a look-up is the tenant's schema alone.
+    #[serde(default)]
+    pub schema_per_tenant: bool,
+    /// Schemas behind the tenant's in the search path.
+    #[serde(default)]
+    pub search_path_also: Vec<String>,
+    /// Queries by name, with the parameters `$user` and `$tenant` and the columns `id`, `account`, `active`.
+    pub lookups: BTreeMap<String, String>,
+}
+
+const fn eight() -> u32 {
+    8
+}
+
+/// An HTTP service.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSource {
+    /// URL with `{user}` and `{tenant}`; 404 means unknown, a redirect is an error.
+    #[schemars(example = &"https://app.internal/identity/{tenant}/{user}")]
+    pub url: String,
+    /// Headers of each request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// The answer's field for `user`, `account`, `active`, …; a name that is left out is itself.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+}
+
+/// How long a record may be used.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DirectoryCache {
+    /// Most records.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub capacity: u64,
+    /// Life of a record while changes are pushed.
+    pub ttl: Duration,
+    /// Life of a record while they are not: the bound of staleness.
+    pub ttl_without_push: Duration,
+    /// Life of "no such user".
+    pub negative_ttl: Duration,
+    /// How long past its life a record serves while the source fails.
+    pub stale_if_error: Duration,
+}
+
+impl Default for DirectoryCache {
+    fn default() -> Self {
+        Self {
+            capacity: 100_000,
+            ttl: Duration::secs(30),
+            ttl_without_push: Duration::secs(2),
+            negative_ttl: Duration::secs(2),
+            stale_if_error: Duration::secs(0),
+        }
+    }
+}
+
+/// Limits of look-ups.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DirectoryLimits {
+    /// Deadline of one look-up, its wait included.
+    pub timeout: Duration,
+    /// Look-ups at the source at once.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub concurrent: u32,
+    /// Look-ups that may wait.
+    #[schemars(range(max = 10_000_000))]
+    pub queue: u32,
+}
+
+impl Default for DirectoryLimits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::secs(2),
+            concurrent: 8,
+            queue: 10_000,
+        }
+    }
+}
+
+/// Where revoked tokens are remembered.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Revocations {}

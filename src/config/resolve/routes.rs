@@ -1,0 +1,427 @@
+//! `routes`: names become indices, paths canonical, and no two routes may claim one request.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{Context, identity, paths};
+use crate::config::raw;
+use crate::config::types::{
+    Access, Accounts, HostMatch, KeyPath, PathAllowances, Route, UpstreamTimeouts,
+};
+
+/// Why a name stands here: the sections that a route refers to.
+pub(super) struct References<'a> {
+    pub(super) file: &'a raw::File,
+    pub(super) accounts: &'a Accounts,
+    pub(super) body_limit: Option<u64>,
+}
+
+pub(super) fn routes(references: &References<'_>, cx: &mut Context<'_>) -> Vec<Route> {
+    let section = KeyPath::root().key("routes");
+    let Some(raw) = &references.file.routes else {
+        if references.file.upstreams.len() > 1 {
+            cx.fault(
+                &section,
+                "there are several upstreams and no routes",
+                "say with `routes` which path goes where",
+            );
+        }
+        return Vec::new();
+    };
+    if raw.is_empty() {
+        cx.fault(
+            &section,
+            "the list is empty: every request would be refused",
+            "add a route, or leave the key out for one member route `/`",
+        );
+    }
+    let mut routes: Vec<Route> = Vec::new();
+    for (index, raw) in raw.iter().enumerate() {
+        let at = section.index(index);
+        let Some(route) = route(raw, references, &at, cx) else {
+            continue;
+        };
+        if let Some(other) = routes.iter().find(|other| tie(other, &route)) {
+            cx.fault(
+                &at.key("match"),
+                format!(
+                    "this route and {} claim the same requests ({})",
+                    other.at, route.name
+                ),
+                "give them different paths or hosts, or disjoint `methods`",
+            );
+        }
+        routes.push(route);
+    }
+    unused(references, cx);
+    routes
+}
+
+fn route(
+    raw: &raw::Route,
+    references: &References<'_>,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Option<Route> {
+    let file = references.file;
+    let match_at = at.key("match");
+    let path = path(&raw.matching.path, &match_at.key("path"), cx);
+    let host = host(&raw.matching.host, &match_at.key("host"), cx);
+    let methods = methods(
+        raw.matching.methods.as_deref(),
+        &match_at.key("methods"),
+        cx,
+    );
+    public_asks_nothing(raw, at, cx);
+    identity::roles(&raw.roles, &at.key("roles"), cx);
+    let upstream = upstream(raw.upstream.as_deref(), file, &at.key("upstream"), cx);
+    let credentials = credentials(raw, file, at, cx);
+    let accounts = accounts(raw.accounts.as_ref(), references.accounts, at, cx);
+    let timeouts = upstream
+        .and_then(|index| file.upstreams.get(index))
+        .map(|upstream| timeouts(&upstream.timeouts, raw.timeouts.as_ref(), at, cx));
+    let login = login(raw, &at.key("login"), cx);
+    let (path, exact) = path?;
+    let strip_prefix = strip_prefix(raw, &path, &at.key("strip_prefix"), cx);
+    let host = host?;
+    Some(Route {
+        at: at.clone(),
+        name: name(&host, &path, exact),
+        host,
+        path,
+        exact,
+        methods,
+        allow: allowances(&raw.matching.allow),
+        access: match raw.access {
+            raw::Access::Member => Access::Member,
+            raw::Access::Optional => Access::Optional,
+            raw::Access::Public => Access::Public,
+        },
+        roles: raw.roles.clone(),
+        attributes: raw.attributes.iter().map(attribute).collect(),
+        credentials,
+        upstream: upstream?,
+        accounts,
+        body_limit: raw
+            .limits
+            .as_ref()
+            .and_then(|limits| limits.body)
+            .map(|size| size.0)
+            .or(references.body_limit),
+        timeouts: timeouts?,
+        cache_upstream: raw.cache == raw::Cache::Upstream,
+        login,
+        strip_prefix,
+    })
+}
+
+fn path(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<(String, bool)> {
+    let (bare, exact) = match text.strip_prefix('=') {
+        Some(bare) => (bare, true),
+        None => (text, false),
+    };
+    match paths::canonical(bare) {
+        Ok(path) => Some((path, exact)),
+        Err(problem) => {
+            cx.fault(
+                at,
+                format!("`{text}` is not a path in canonical form: {problem}"),
+                "write a prefix such as /api/, or =/exact/path",
+            );
+            None
+        }
+    }
+}
+
+fn host(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<HostMatch> {
+    paths::host(text)
+        .map_err(|remedy| cx.fault(at, format!("`{text}` is not a host"), remedy))
+        .ok()
+}
+
+fn methods(raw: Option<&[String]>, at: &KeyPath, cx: &mut Context<'_>) -> Option<Vec<Method>> {
+    let raw = raw?;
+    if raw.is_empty() {
+        cx.fault(
+            at,
+            "the list is empty: no method would pass",
+            "name methods, or leave the key out for all",
+        );
+    }
+    let mut methods = Vec::new();
+    for (index, text) in raw.iter().enumerate() {
+        let upper = text.to_ascii_uppercase();
+        match Method::from_bytes(text.as_bytes()) {
+            Ok(_) if *text != upper => cx.fault(
+                &at.index(index),
+                format!("`{text}` is not a method: methods are case-sensitive"),
+                format!("write {upper}"),
+            ),
+            Ok(Method::CONNECT) => {
+                cx.fault(&at.index(index), "CONNECT is not forwarded", "remove it")
+            }
+            Ok(method) => methods.push(method),
+            Err(_) => cx.fault(
+                &at.index(index),
+                format!("`{}` is not a method", text.escape_debug()),
+                "write GET, POST, …",
+            ),
+        }
+    }
+    Some(methods)
+}
+
+/// A public route knows nobody, so that it can ask nothing of them.
+fn public_asks_nothing(raw: &raw::Route, at: &KeyPath, cx: &mut Context<'_>) {
+    if raw.access != raw::Access::Public {
+        return;
+    }
+    let asked = [
+        ("roles", !raw.roles.is_empty()),
+        ("attributes", !raw.attributes.is_empty()),
+        ("credentials", raw.credentials.is_some()),
+        ("accounts", raw.accounts.is_some()),
+        ("login", raw.login.is_some()),
+    ];
+    for (name, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+        cx.fault(
+            &at.key(name),
+            format!("a public route knows nobody, so that `{name}` has no effect"),
+            "write access: member, or remove it",
+        );
+    }
+}
+
+fn upstream(
+    name: Option<&str>,
+    file: &raw::File,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Option<usize> {
+    let names: Vec<&str> = file
+        .upstreams
+        .iter()
+        .map(|upstream| upstream.name.as_deref().unwrap_or_default())
+        .collect();
+    match name {
+        Some(name) => cx.index_of(at, "upstream", name, &names, "upstreams"),
+        None => {
+            if !cx.is_broken("upstreams") {
+                let remedy = format!("name one of {}", crate::config::words::listed(&names));
+                cx.fault(at, "the route names no upstream", remedy);
+            }
+            None
+        }
+    }
+}
+
+fn credentials(
+    raw: &raw::Route,
+    file: &raw::File,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Vec<usize> {
+    if raw.access == raw::Access::Public {
+        return Vec::new();
+    }
+    let at = at.key("credentials");
+    let indices = match &raw.credentials {
+        None => (0..file.credentials.len()).collect(),
+        Some(listed) => {
+            let names: Vec<&str> = file
+                .credentials
+                .iter()
+                .map(|credential| credential.name.as_deref().unwrap_or_default())
+                .collect();
+            let mut indices: Vec<usize> = Vec::new();
+            for (index, name) in listed.iter().enumerate() {
+                let found =
+                    cx.index_of(&at.index(index), "credential", name, &names, "credentials");
+                indices.extend(found);
+            }
+            indices.sort_unstable();
+            indices.dedup();
+            indices
+        }
+    };
+    let none = raw
+        .credentials
+        .as_ref()
+        .map_or(file.credentials.is_empty(), Vec::is_empty);
+    if none {
+        cx.fault(
+            &at,
+            "no credential is accepted here, so that nobody could prove anything",
+            "name some of `credentials`, or write access: public",
+        );
+    }
+    indices
+}
+
+fn accounts(
+    raw: Option<&raw::RouteAccounts>,
+    section: &Accounts,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Accounts {
+    let Some(raw) = raw else {
+        return section.clone();
+    };
+    // Resolved as a section of its own, so that the same rules and warnings hold.
+    let own = raw::Accounts {
+        on_mismatch: raw.on_mismatch.unwrap_or_default(),
+        on_no_account: raw.on_no_account.unwrap_or_default(),
+        bypass_roles: raw.bypass_roles.clone().unwrap_or_default(),
+    };
+    let own = identity::accounts(&own, &at.key("accounts"), cx);
+    Accounts {
+        on_mismatch: raw
+            .on_mismatch
+            .map_or(section.on_mismatch, |_| own.on_mismatch),
+        allow_no_account: raw
+            .on_no_account
+            .map_or(section.allow_no_account, |_| own.allow_no_account),
+        bypass_roles: raw
+            .bypass_roles
+            .as_ref()
+            .map_or_else(|| section.bypass_roles.clone(), |_| own.bypass_roles),
+    }
+}
+
+fn timeouts(
+    upstream: &raw::Timeouts,
+    raw: Option<&raw::RouteTimeouts>,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> UpstreamTimeouts {
+    let at = at.key("timeouts");
+    let mut pick = |name: &str, own: Option<raw::Duration>, inherited: raw::Duration| match own {
+        Some(own) => cx.positive(&at.key(name), own),
+        None => inherited.0,
+    };
+    UpstreamTimeouts {
+        connect: pick("connect", raw.and_then(|r| r.connect), upstream.connect),
+        response_head: pick(
+            "response_head",
+            raw.and_then(|r| r.response_head),
+            upstream.response_head,
+        ),
+        body_idle: pick(
+            "body_idle",
+            raw.and_then(|r| r.body_idle),
+            upstream.body_idle,
+        ),
+        pool_idle: pick(
+            "pool_idle",
+            raw.and_then(|r| r.pool_idle),
+            upstream.pool_idle,
+        ),
+    }
+}
+
+fn login(raw: &raw::Route, at: &KeyPath, cx: &mut Context<'_>) -> Option<String> {
+    let template = raw.login.as_ref()?;
+    let rest = template.replace("{path}", "");
+    let good = template.starts_with('/')
+        && !template.starts_with("//")
+        && rest.bytes().all(|b| {
+            b.is_ascii_graphic() && !matches!(b, b'\\' | b'{' | b'}' | b'#' | b'"' | b'<' | b'>')
+        });
+    if !good {
+        cx.fault(
+            at,
+            format!("`{template}` is not a place on this site"),
+            "write a path, such as /accounts/login/?next={path}",
+        );
+    }
+    Some(template.clone())
+}
+
+fn strip_prefix(
+    raw: &raw::Route,
+    path: &str,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Option<String> {
+    let text = raw.strip_prefix.as_ref()?;
+    match paths::canonical(text) {
+        Ok(prefix) if !prefix.is_empty() && paths::covers(&prefix, path) => Some(prefix),
+        Ok(_) => {
+            cx.fault(
+                at,
+                format!("`{text}` does not begin every path of this route"),
+                "write the route's own path, or the beginning of it",
+            );
+            None
+        }
+        Err(problem) => {
+            cx.fault(
+                at,
+                format!("`{text}` is not a path in canonical form: {problem}"),
+                "write a prefix such as /api",
+            );
+            None
+        }
+    }
+}
+
+fn attribute((name, values): (&String, &raw::Values)) -> (String, Vec<String>) {
+    let values = match values {
+        raw::Values::One(value) => vec![value.clone()],
+        raw::Values::Several(values) => values.clone(),
+    };
+    (name.clone(), values)
+}
+
+fn allowances(raw: &[raw::PathForm]) -> PathAllowances {
+    PathAllowances {
+        encoded_slash: raw.contains(&raw::PathForm::EncodedSlash),
+        encoded_backslash: raw.contains(&raw::PathForm::EncodedBackslash),
+        semicolon: raw.contains(&raw::PathForm::Semicolon),
+        double_slash: raw.contains(&raw::PathForm::DoubleSlash),
+        double_encoding: raw.contains(&raw::PathForm::DoubleEncoding),
+    }
+}
+
+fn name(host: &HostMatch, path: &str, exact: bool) -> Arc<str> {
+    let path = if path.is_empty() { "/" } else { path };
+    let sign = if exact { "=" } else { "" };
+    Arc::from(match host {
+        HostMatch::Any => format!("{sign}{path}"),
+        HostMatch::Exact(host) => format!("{sign}{host}{path}"),
+        HostMatch::Suffix(suffix) => format!("{sign}*{suffix}{path}"),
+    })
+}
+
+/// Whether one request could belong to both.
+fn tie(one: &Route, other: &Route) -> bool {
+    let overlap = match (&one.methods, &other.methods) {
+        (Some(one), Some(other)) => one.iter().any(|method| other.contains(method)),
+        _ => true,
+    };
+    overlap && one.host == other.host && one.path == other.path && one.exact == other.exact
+}
+
+/// An upstream that no route names would never be reached.
+fn unused(references: &References<'_>, cx: &mut Context<'_>) {
+    if cx.is_broken("routes") || cx.is_broken("upstreams") {
+        return;
+    }
+    let routes = references.file.routes.iter().flatten();
+    let named: Vec<&str> = routes
+        .filter_map(|route| route.upstream.as_deref())
+        .collect();
+    for (index, upstream) in references.file.upstreams.iter().enumerate() {
+        let Some(name) = upstream.name.as_deref() else {
+            continue;
+        };
+        if !named.contains(&name) {
+            cx.fault(
+                &KeyPath::root().key("upstreams").index(index),
+                format!("no route leads to the upstream `{name}`"),
+                "name it in a route, or remove it",
+            );
+        }
+    }
+}
