@@ -165,7 +165,7 @@ fn add_members<'a>(
     }
     let everything = *name == VARY && list.split(", ").any(|member| member == "*");
     if everything {
-        list = "*".to_owned();
+        "*".clone_into(&mut list);
     } else {
         for member in members {
             push_member(&mut list, member);

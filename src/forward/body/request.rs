@@ -192,7 +192,7 @@ impl Watched {
 pub(crate) struct Upload {
     incoming: Incoming,
     /// Whether `incoming` says for certain that its end has come: over HTTP/2 hyper also ends a
-    /// body that the peer reset with NO_ERROR (RFC 9113, section 8.1), which is not whole.
+    /// body that the peer reset without an error (RFC 9113, section 8.1), which is not whole.
     tells_end: bool,
     left: u64,
     idle: Idle,
