@@ -52,7 +52,7 @@ fn b10_c1_c2_d4_what_hyper_hides_is_seen_however_it_is_cut() {
         ),
         (
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
-             b;x=y\r\nGET /# \r\n\r\n0\r\nX: y\r\n\r\n\r\nGET /# HTTP/1.0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+             9;x=y\r\nGET /# \r\n\r\n0\r\nX: y\r\n\r\n\r\nGET /# HTTP/1.0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
             &[None, Some(Fault::Fragment), None],
         ),
     ] {
