@@ -112,6 +112,7 @@ pub(crate) fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody
 }
 
 /// How a request body fares, for whoever answers the client. Dropping it ends the upload.
+#[must_use = "dropping it breaks the upload off"]
 pub(crate) struct BodyWatch(Rc<Watched>);
 
 impl BodyWatch {
