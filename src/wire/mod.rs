@@ -3,12 +3,14 @@
 //! A request that two parties could read in two ways is refused here, before a route, a tenant or
 //! a credential is looked for: one Host, one framing, one reading of the path, one Authorization
 //! line. What is read here is what is matched and, byte for byte, what is forwarded. Nothing here
-//! knows about routes, identities or upstreams, and nothing here does I/O.
+//! knows about routes, identities or upstreams, and nothing here opens, reads or writes a socket of
+//! its own accord.
 
 mod accept;
 mod cookies;
 mod error;
 mod framing;
+mod heads;
 mod host;
 mod path;
 mod peer;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 
 pub use cookies::{CookieEdit, Cookies, DuplicateCookie};
 pub use error::{Unreadable, WireError};
+pub use heads::{Heads, WatchedIo};
 pub use host::Host;
 pub use path::CanonicalPath;
 pub use peer::Scheme;

@@ -12,7 +12,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Version};
 
-use super::error::{Unreadable, shown};
+use super::error::{Unreadable, WireError, shown};
 use super::host::Host;
 use super::path::CanonicalPath;
 use super::peer::Scheme;
@@ -102,17 +102,20 @@ impl RawRequest {
                     has_body,
                 },
             }),
-            Err(error) => Err(Box::new(Unreadable {
-                error,
-                path: shown(head.uri.path()),
-                wants_html: accept::wants_html(&head.headers),
-                origin: only(&head.headers, &ORIGIN).ok().flatten().cloned(),
-                method: head.method,
-                version: head.version,
-                request_id: source.request_id,
-                client: source.client,
-            })),
+            Err(error) => Err(Box::new(unreadable(head, error, source))),
         }
+    }
+
+    /// Refuses a head in which [`Heads`](super::Heads) has seen what hyper hides.
+    #[must_use]
+    pub fn refuse(
+        head: Parts,
+        error: WireError,
+        connection: &ConnectionInfo,
+        request_id_header: &HeaderName,
+    ) -> Box<Unreadable> {
+        let source = Source::of(&head.headers, connection, request_id_header);
+        Box::new(unreadable(head, error, source))
     }
 
     /// The method, case-exact: `get` is not `GET`.
@@ -278,6 +281,19 @@ impl fmt::Debug for RawRequest {
             self.host(),
             self.path().as_str()
         )
+    }
+}
+
+fn unreadable(head: Parts, error: WireError, source: Source) -> Unreadable {
+    Unreadable {
+        error,
+        path: shown(head.uri.path()),
+        wants_html: accept::wants_html(&head.headers),
+        origin: only(&head.headers, &ORIGIN).ok().flatten().cloned(),
+        method: head.method,
+        version: head.version,
+        request_id: source.request_id,
+        client: source.client,
     }
 }
 

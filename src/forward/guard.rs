@@ -1,0 +1,344 @@
+//! The response guard: what a response must not say, and what it must.
+//!
+//! An upstream cannot write the gateway's headers for it, an answer to a member is nobody else's
+//! to keep (RFC 9111, section 5.2.2), and a response whose end two parties could see in two places
+//! is no response.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH,
+    TRANSFER_ENCODING, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+
+use super::hop::{self, Towards};
+use super::names::{Reserved, remove};
+
+/// Headers that instruct caches beside Cache-Control, and above it where they are understood
+/// (RFC 9213, and what content networks used before it).
+const TARGETED_CACHE: [&str; 4] = [
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "surrogate-control",
+    "x-accel-expires",
+];
+
+/// What scripts of another origin may read off a response.
+pub(crate) const EXPOSED: [&str; 4] = [
+    "WWW-Authenticate",
+    "X-Auth-Token-Stale",
+    "X-Request-Id",
+    "Retry-After",
+];
+
+/// A response that cannot be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the upstream broke the protocol: {0}")]
+pub(crate) struct BrokenResponse(&'static str);
+
+/// Refuses a response head that the client could read otherwise than we do: a status that is none,
+/// an interim or switching response where a final one is due, or two framings.
+pub(crate) fn check(
+    status: StatusCode,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<(), BrokenResponse> {
+    if !(200..600).contains(&status.as_u16()) {
+        return Err(BrokenResponse("a status that ends no exchange"));
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let one_chunked =
+            codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if version != Version::HTTP_11 || !one_chunked {
+            return Err(BrokenResponse("a Transfer-Encoding other than one chunked"));
+        }
+        if headers.contains_key(CONTENT_LENGTH) {
+            return Err(BrokenResponse("both Transfer-Encoding and Content-Length"));
+        }
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let first = lengths.next();
+    let digits = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        !value.is_empty() && value.iter().all(u8::is_ascii_digit)
+    };
+    if first.is_some_and(|first| !digits(first)) || lengths.any(|other| Some(other) != first) {
+        return Err(BrokenResponse("an invalid Content-Length"));
+    }
+    Ok(())
+}
+
+/// Removes what ends at this hop and every name that only the gateway writes: identity, assertion,
+/// echo, request id, `X-Auth-Token-Stale`. Read the echo headers before.
+pub(crate) fn strip(headers: &mut HeaderMap, reserved: &Reserved) {
+    hop::strip(headers, reserved, Towards::Client);
+    remove(headers, |name| reserved.is_own(name));
+}
+
+/// Makes the response private to the client that asked. Without Cache-Control it is
+/// `private, no-store`; otherwise `public` and `s-maxage` go and `private` comes.
+pub(crate) fn keep_private(headers: &mut HeaderMap) {
+    for name in TARGETED_CACHE {
+        headers.remove(name);
+    }
+    let value = private(headers).unwrap_or(HeaderValue::from_static("private, no-store"));
+    headers.insert(CACHE_CONTROL, value);
+}
+
+/// Adds `names` to `Vary`, which stays `*` where it is that.
+pub(crate) fn vary<'a>(headers: &mut HeaderMap, names: impl IntoIterator<Item = &'a HeaderName>) {
+    add_members(headers, &VARY, names.into_iter().map(HeaderName::as_str));
+}
+
+/// Adds [`EXPOSED`] to `Access-Control-Expose-Headers` where the response takes part in CORS.
+pub(crate) fn expose(headers: &mut HeaderMap) {
+    if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        // A `*` is a mere name in a response to a request with credentials.
+        add_members(headers, &ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+}
+
+/// The directives that remain, with `private`; `None` where there are none that can be read.
+fn private(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut kept = Vec::new();
+    let mut any = false;
+    let mut is_private = false;
+    for line in headers.get_all(CACHE_CONTROL) {
+        for directive in directives(line.to_str().ok()?)? {
+            any = true;
+            // `private="field"` hides a field and leaves the rest to shared caches.
+            let qualified = directive.contains('=');
+            let name = directive.split('=').next().unwrap_or_default().trim();
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            if is("public") || is("s-maxage") || (is("private") && (qualified || is_private)) {
+                continue;
+            }
+            is_private |= is("private");
+            kept.push(directive);
+        }
+    }
+    if !any {
+        return None;
+    }
+    if !is_private {
+        kept.push("private");
+    }
+    HeaderValue::from_str(&kept.join(", ")).ok()
+}
+
+/// Splits at commas outside quoted strings; `None` where a quote stays open.
+fn directives(line: &str) -> Option<Vec<&str>> {
+    let mut found = Vec::new();
+    let mut quoted = false;
+    let mut escaped = false;
+    let mut start = 0;
+    for (at, byte) in line.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                found.push(line.get(start..at)?.trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(line.get(start..)?.trim());
+    found.retain(|directive| !directive.is_empty());
+    (!quoted).then_some(found)
+}
+
+/// Adds members to a comma-separated list of names, once each, in one line.
+fn add_members<'a>(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    members: impl IntoIterator<Item = &'a str>,
+) {
+    let mut list = String::new();
+    for line in headers.get_all(name) {
+        // A line that is not ASCII names no header.
+        let present = line.to_str().unwrap_or_default().split(',').map(str::trim);
+        for member in present.filter(|member| !member.is_empty()) {
+            push_member(&mut list, member);
+        }
+    }
+    let everything = *name == VARY && list.split(", ").any(|member| member == "*");
+    if everything {
+        "*".clone_into(&mut list);
+    } else {
+        for member in members {
+            push_member(&mut list, member);
+        }
+    }
+    if let (false, Ok(value)) = (list.is_empty(), HeaderValue::from_str(&list)) {
+        headers.insert(name.clone(), value);
+    }
+}
+
+fn push_member(list: &mut String, member: &str) {
+    if list
+        .split(", ")
+        .any(|known| known.eq_ignore_ascii_case(member))
+    {
+        return;
+    }
+    if !list.is_empty() {
+        list.push_str(", ");
+    }
+    list.push_str(member);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::tests::reserved;
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+        let lines = headers.get_all(name).iter();
+        lines.map(|line| line.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn b29_what_only_we_write_is_removed_from_responses() {
+        let mut headers = headers(&[
+            ("x-auth-user-id", "1"),
+            ("x_auth_user_id", "1"),
+            ("x-auth-email", "1"),
+            ("x-acted-as-user", "1"),
+            ("x-auth-token-stale", "account"),
+            ("x-request-id", "theirs"),
+            ("connection", "x-private"),
+            ("x-private", "1"),
+            ("keep-alive", "timeout=5"),
+            ("server", "app"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("remote-user", "x"),
+        ]);
+        strip(&mut headers, &reserved());
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["remote-user", "server", "set-cookie"]);
+        assert_eq!(all(&headers, "set-cookie").len(), 2);
+    }
+
+    #[test]
+    fn d9_e27_answers_to_members_are_private() {
+        for (sent, kept) in [
+            (&[][..], "private, no-store"),
+            (&["no-store"], "no-store, private"),
+            (&["max-age=60"], "max-age=60, private"),
+            (&["Public, max-age=60"], "max-age=60, private"),
+            (&["public"], "private"),
+            (&["max-age=60, S-MAXAGE=600"], "max-age=60, private"),
+            (&["public", "s-maxage=1, no-cache"], "no-cache, private"),
+            (&["private"], "private"),
+            (&["private, no-store"], "private, no-store"),
+            (&["Private, public, private"], "Private"),
+            (&["private=\"set-cookie\", max-age=5"], "max-age=5, private"),
+            (
+                &["no-cache=\"a, public\", public"],
+                "no-cache=\"a, public\", private",
+            ),
+            (&[""], "private, no-store"),
+            (&["public, x=\"open"], "private, no-store"),
+            (&["publi\u{e9}"], "private, no-store"),
+        ] {
+            let lines: Vec<_> = sent.iter().map(|line| ("cache-control", *line)).collect();
+            let mut headers = headers(&lines);
+            headers.insert("cdn-cache-control", "max-age=600".parse().unwrap());
+            keep_private(&mut headers);
+            assert_eq!(all(&headers, "cache-control"), [kept], "{sent:?}");
+            assert!(!headers.contains_key("cdn-cache-control"));
+        }
+    }
+
+    #[test]
+    fn e27_vary_names_every_place_once() {
+        let places = [
+            HeaderName::from_static("authorization"),
+            HeaderName::from_static("cookie"),
+        ];
+        for (sent, merged) in [
+            (&[][..], "authorization, cookie"),
+            (&["Cookie"], "Cookie, authorization"),
+            (
+                &["accept", "COOKIE, accept"],
+                "accept, COOKIE, authorization",
+            ),
+            (&["*"], "*"),
+            (&["accept, *"], "*"),
+        ] {
+            let lines: Vec<_> = sent.iter().map(|line| ("vary", *line)).collect();
+            let mut headers = headers(&lines);
+            vary(&mut headers, &places);
+            assert_eq!(all(&headers, "vary"), [merged], "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn cors_responses_expose_our_names() {
+        let mut plain = headers(&[("content-type", "text/plain")]);
+        expose(&mut plain);
+        assert!(!plain.contains_key("access-control-expose-headers"));
+        let mut cors = headers(&[
+            ("access-control-allow-origin", "https://a.example"),
+            ("access-control-expose-headers", "X-App, x-request-id"),
+        ]);
+        expose(&mut cors);
+        assert_eq!(
+            all(&cors, "access-control-expose-headers"),
+            ["X-App, x-request-id, WWW-Authenticate, X-Auth-Token-Stale, Retry-After"]
+        );
+    }
+
+    #[test]
+    fn c14_c18_a_response_with_two_readings_is_broken() {
+        let read = |status: u16, version, lines: &[_]| {
+            check(
+                StatusCode::from_u16(status).unwrap(),
+                version,
+                &headers(lines),
+            )
+        };
+        let http11 = Version::HTTP_11;
+        for (status, lines) in [
+            (200, &[][..]),
+            (200, &[("content-length", "5")]),
+            (200, &[("content-length", "5"), ("content-length", "5")]),
+            (204, &[]),
+            (599, &[("transfer-encoding", "chunked")]),
+        ] {
+            assert_eq!(read(status, http11, lines), Ok(()), "{status} {lines:?}");
+        }
+        for (status, lines) in [
+            (101, &[][..]),
+            (199, &[]),
+            (600, &[]),
+            (999, &[]),
+            (
+                200,
+                &[("transfer-encoding", "chunked"), ("content-length", "5")],
+            ),
+            (200, &[("transfer-encoding", "gzip, chunked")]),
+            (200, &[("transfer-encoding", "identity")]),
+            (200, &[("content-length", "-1")]),
+            (200, &[("content-length", "5, 5")]),
+            (200, &[("content-length", "5"), ("content-length", "6")]),
+        ] {
+            assert!(read(status, http11, lines).is_err(), "{status} {lines:?}");
+        }
+        let chunked = [("transfer-encoding", "chunked")];
+        assert!(read(200, Version::HTTP_10, &chunked).is_err());
+    }
+}

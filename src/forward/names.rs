@@ -1,0 +1,336 @@
+//! Reserved names: request headers that only the gateway may write.
+//!
+//! Servers fold header names: WSGI turns `-` and `_` into one character, PHP also `.` and space. A
+//! name is therefore compared after folding case and those characters to `-`, and a name with `_`
+//! has no business in a request at all. What is removed here is removed from every request on every
+//! route before anything is added; nothing is ever removed after an identity has been written.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use http::{HeaderMap, HeaderName};
+
+use super::hop;
+use crate::config::Identity;
+use crate::wire::METHOD_OVERRIDES;
+
+const STALE: &str = "x-auth-token-stale";
+
+/// Tells the client that its token names another account than the live one.
+pub(crate) const X_AUTH_TOKEN_STALE: HeaderName = HeaderName::from_static(STALE);
+
+/// Families that say where a request came from, or who sent it, to some server or framework.
+const PREFIXES: [&str; 6] = [
+    "x-forwarded-",
+    "x-original-",
+    "x-rewrite-",
+    "x-envoy-",
+    "x-ssl-client-",
+    "remote-",
+];
+
+/// The single names of that kind.
+const NAMES: [&str; 6] = [
+    "forwarded",
+    "x-real-ip",
+    "proxy",
+    "script-name",
+    "path-info",
+    "daphne-root-path",
+];
+
+/// What the gateway writes itself beside the configured names; `identity.allow` never admits it.
+const WRITTEN: [&str; 5] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
+
+type Set = HashSet<Box<str>, ahash::RandomState>;
+
+/// The names that are nobody's but ours.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    /// Configured names, folded: the gateway writes them, or reads them from the upstream.
+    own: Set,
+    /// Names that are let through though a rule would remove them, lower-case, not folded.
+    allowed: Set,
+}
+
+impl Reserved {
+    /// The names of this configuration; `also` are headers that tenants are read from, which the
+    /// gateway rewrites to the decided tenant.
+    pub(crate) fn new<'a>(
+        identity: &'a Identity,
+        also: impl IntoIterator<Item = &'a HeaderName>,
+    ) -> Self {
+        let names = &identity.headers;
+        let fixed = [
+            &names.user,
+            &names.account,
+            &names.tenant,
+            &names.roles,
+            &names.credential,
+            &names.request_id,
+        ];
+        let assertion = identity.assertion.iter().map(|assertion| &assertion.header);
+        let echo = identity
+            .echo
+            .iter()
+            .flat_map(|echo| [&echo.user, &echo.account, &echo.tenant]);
+        let attributes = identity.attributes.iter().map(|(_, name)| name);
+        let own = fixed
+            .into_iter()
+            .chain(attributes)
+            .chain(assertion)
+            .chain(echo)
+            .chain(also)
+            .map(HeaderName::as_str)
+            .chain([STALE])
+            .map(|name| folded(name).into())
+            .collect::<Set>();
+        let allowed = identity
+            .allow
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .filter(|name| {
+                let folded = folded(name);
+                !own.contains(&*folded) && !WRITTEN.contains(&&*folded)
+            })
+            .map(String::into_boxed_str)
+            .collect();
+        Self { own, allowed }
+    }
+
+    /// Whether a client may not send this header.
+    pub(crate) fn holds(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        if self.own.contains(name) {
+            return true;
+        }
+        let reserved = if name.contains(['_', '.']) {
+            self.reserves_alias(name)
+        } else {
+            is_reserved(name)
+        };
+        reserved && !self.allowed.contains(name)
+    }
+
+    /// Whether the gateway alone writes this header, in either direction.
+    pub(crate) fn is_own(&self, name: &HeaderName) -> bool {
+        self.own.contains(&*folded(name.as_str()))
+    }
+
+    /// Removes every reserved name from a request.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        remove(headers, |name| self.holds(name));
+    }
+
+    /// A name with `_` or `.`: the former is never let through, the latter not where its folded
+    /// form means something.
+    fn reserves_alias(&self, name: &str) -> bool {
+        let folded = folded(name);
+        name.contains('_')
+            || is_reserved(&folded)
+            || self.own.contains(&*folded)
+            || HeaderName::from_bytes(folded.as_bytes())
+                .is_ok_and(|name| hop::ends_here(&name) || hop::is_protected(&name))
+    }
+}
+
+/// Removes the names for which `doomed` holds, all their lines.
+pub(super) fn remove(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
+    let found: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| doomed(name))
+        .cloned()
+        .collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
+/// Whether one of the fixed rules covers this name, which is folded.
+fn is_reserved(name: &str) -> bool {
+    // Most names begin otherwise: one comparison spares the others.
+    matches!(
+        name.as_bytes().first(),
+        Some(b'd' | b'f' | b'p' | b'r' | b's' | b'x')
+    ) && (NAMES.contains(&name)
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || METHOD_OVERRIDES.iter().any(|over| over.as_str() == name))
+}
+
+/// A name in lower case with `_`, `.` and space as `-`.
+fn folded(name: &str) -> Cow<'_, str> {
+    let folds = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'.' | b' ');
+    if !name.bytes().any(folds) {
+        return Cow::Borrowed(name);
+    }
+    let fold = |character: char| match character {
+        '_' | '.' | ' ' => '-',
+        other => other.to_ascii_lowercase(),
+    };
+    Cow::Owned(name.chars().map(fold).collect())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::{Echo, IdentityHeaderNames, KeyPath};
+
+    fn name(text: &str) -> HeaderName {
+        HeaderName::from_bytes(text.as_bytes()).unwrap()
+    }
+
+    /// The default names, an attribute and echo headers.
+    pub(in crate::forward) fn identity(allow: &[&str]) -> Identity {
+        Identity {
+            at: KeyPath::root().key("identity"),
+            headers: IdentityHeaderNames {
+                user: name("X-Auth-User-Id"),
+                account: name("X-Auth-Account-Id"),
+                tenant: name("X-Auth-Tenant-Id"),
+                roles: name("X-Auth-Roles"),
+                credential: name("X-Auth-Credential"),
+                request_id: name("X-Request-Id"),
+            },
+            attributes: vec![("email".to_owned(), name("X-Auth-Email"))],
+            assertion: None,
+            reissue: None,
+            allow: allow.iter().map(|name| (*name).to_owned()).collect(),
+            echo: Some(Echo {
+                user: name("X-Acted-As-User"),
+                account: name("X-Acted-As-Account"),
+                tenant: name("X-Acted-As-Tenant"),
+                block_missing: false,
+                block_mismatch: true,
+            }),
+        }
+    }
+
+    pub(in crate::forward) fn reserved() -> Reserved {
+        Reserved::new(&identity(&[]), [&name("X-Tenant-Id")])
+    }
+
+    #[test]
+    fn b1_b3_b4_every_spelling_of_a_reserved_name_is_removed() {
+        let reserved = reserved();
+        for sent in [
+            "X-Auth-User-Id",
+            "x-auth-user-id",
+            "X_Auth_User_Id",
+            "x-auth_user-id",
+            "X.Auth.User.Id",
+            "x-auth-email",
+            "x.auth-email",
+            "x-acted-as-user",
+            "x-auth-token-stale",
+            "x-request-id",
+            "x-tenant-id",
+            "remote-user",
+            "remote-addr",
+            "remote.user",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "x.forwarded.for",
+            "forwarded",
+            "x-real-ip",
+            "x-original-url",
+            "x-original-uri",
+            "x-rewrite-url",
+            "x-envoy-original-path",
+            "proxy",
+            "script-name",
+            "script_name",
+            "path-info",
+            "path.info",
+            "daphne-root-path",
+            "x-ssl-client-cert",
+            "x-http-method-override",
+            "x-http-method",
+            "x-method-override",
+            "x.http.method.override",
+            "transfer_encoding",
+            "transfer.encoding",
+            "content_length",
+            "content.length",
+            "content.type",
+            "authorization_",
+            "a_b",
+        ] {
+            assert!(reserved.holds(&name(sent)), "{sent}");
+        }
+    }
+
+    #[test]
+    fn what_an_app_needs_is_left_alone() {
+        let reserved = reserved();
+        for sent in [
+            "host",
+            "authorization",
+            "cookie",
+            "content-type",
+            "content-length",
+            "accept",
+            "user-agent",
+            "referer",
+            "x-csrftoken",
+            "x-requested-with",
+            "x-api-key",
+            "x-forwarded",
+            "proxy-x",
+            "via",
+            "traceparent",
+            "x-b3.trace",
+            "x-auth",
+        ] {
+            assert!(!reserved.holds(&name(sent)), "{sent}");
+        }
+    }
+
+    #[test]
+    fn b3_allow_admits_a_name_but_never_one_that_we_write() {
+        let allow = [
+            "My_App_Header",
+            "x-original-url",
+            "X_Auth_User_Id",
+            "x-auth-user-id",
+            "x_forwarded_for",
+            "x-forwarded-for",
+            "x-forwarded-prefix",
+        ];
+        let reserved = Reserved::new(&identity(&allow), []);
+        for sent in ["my_app_header", "x-original-url", "x-forwarded-prefix"] {
+            assert!(!reserved.holds(&name(sent)), "{sent}");
+        }
+        for sent in [
+            "my-app_header",
+            "x_auth_user_id",
+            "x-auth-user-id",
+            "x_forwarded_for",
+            "x-forwarded-for",
+        ] {
+            assert!(reserved.holds(&name(sent)), "{sent}");
+        }
+    }
+
+    #[test]
+    fn b7_all_lines_of_a_name_go() {
+        let mut headers = HeaderMap::new();
+        for (sent, value) in [
+            ("x-auth-user-id", "1"),
+            ("x-auth-user-id", "2"),
+            ("x_auth_user_id", "3"),
+            ("accept", "a"),
+            ("accept", "b"),
+        ] {
+            headers.append(name(sent), value.parse().unwrap());
+        }
+        reserved().strip(&mut headers);
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers.get_all("accept").iter().count(), 2);
+    }
+}

@@ -1,0 +1,144 @@
+//! The scanner alone, and in step with hyper's own parser.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use proptest::prelude::*;
+use tokio::io::AsyncWriteExt as _;
+
+use super::*;
+
+/// What was seen in each head of these bytes, fed in pieces of this size.
+fn seen(bytes: &str, piece: usize) -> Vec<Option<Fault>> {
+    let heads = Heads::default();
+    for piece in bytes.as_bytes().chunks(piece) {
+        heads.feed(piece);
+    }
+    let waiting = heads.scanner().waiting.iter().copied().collect::<Vec<_>>();
+    for fault in &waiting {
+        assert_eq!(heads.next_fault(), fault.map(Fault::error));
+    }
+    assert_eq!(heads.next_fault(), None);
+    waiting
+}
+
+#[test]
+fn b10_c1_c2_d4_what_hyper_hides_is_seen_however_it_is_cut() {
+    for (bytes, expected) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &[None][..]),
+        (
+            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+            &[Some(Fault::Fragment)],
+        ),
+        ("GET / HTTP/1.1\nHost: a\n\n", &[Some(Fault::BareLf)]),
+        (
+            "GET / HTTP/1.1\r\nHost: a\nX-User-Id: 1\r\n\r\n",
+            &[Some(Fault::BareLf)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &[Some(Fault::TwoFramings)],
+        ),
+        (
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: abc\r\n\r\n0\r\n\r\n",
+            &[Some(Fault::TwoFramings)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n\n#\n\n\nGET /#x HTTP/1.1\r\n\r\n",
+            &[None, Some(Fault::Fragment)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+             9;x=y\r\nGET /# \r\n\r\n0\r\nX: y\r\n\r\n\r\nGET /# HTTP/1.0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            &[None, Some(Fault::Fragment), None],
+        ),
+    ] {
+        for piece in [1, 2, 3, 7, 4096] {
+            assert_eq!(seen(bytes, piece), expected, "{bytes:?} by {piece}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_http1_any_more_is_left_alone() {
+    let tunnel = "GET / HTTP/1.1\r\n\r\n\u{1}\u{2}frame\nGET /# HTTP/1.1\r\n\r\n";
+    assert_eq!(seen(tunnel, 4096), [None]);
+    let broken =
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nGET /# HTTP/1.1\r\n\r\n";
+    assert_eq!(seen(broken, 4096), [None]);
+    let endless = format!("GET /{}", "a".repeat(1 << 20));
+    assert!(seen(&endless, 4096).is_empty());
+
+    let heads = Heads::default();
+    heads.feed(b"GET /# HTTP/1.1\r\n\r\n");
+    heads.stop();
+    heads.feed(b"GET /# HTTP/1.1\r\n\r\n");
+    assert_eq!(heads.next_fault(), None);
+}
+
+/// One request, and whether something in it is to be refused.
+fn request() -> impl Strategy<Value = (String, bool)> {
+    let chunks = prop::collection::vec("[a-z#\n]{1,20}", 0..4);
+    prop_oneof![
+        Just(("GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), false)),
+        Just(("\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), false)),
+        Just(("GET /#x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), true)),
+        Just(("GET / HTTP/1.1\nHost: a\r\n\r\n".to_owned(), true)),
+        "[a-z#\n ]{0,40}".prop_map(|body| {
+            let head = format!(
+                "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}",
+                body.len()
+            );
+            (format!("{head}\r\n\r\n{body}"), false)
+        }),
+        (chunks, any::<bool>()).prop_map(|(chunks, trailer)| {
+            let mut text = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+            for chunk in chunks {
+                let size = format!("{:X};e=\"#\"", chunk.len());
+                text.extend([&size, "\r\n", &chunk, "\r\n"]);
+            }
+            text += if trailer {
+                "0\r\nX-T: #\r\n\r\n"
+            } else {
+                "0\r\n\r\n"
+            };
+            (text, false)
+        }),
+    ]
+}
+
+/// What hyper's service is told of each request of a pipeline.
+async fn served(bytes: String) -> Vec<bool> {
+    let (mut client, server) = tokio::io::duplex(1 << 20);
+    let heads = Heads::default();
+    let told = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        told.borrow_mut().push(heads.next_fault().is_some());
+        async move {
+            let _ = request.into_body().collect().await;
+            Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    client.write_all(bytes.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let io = TokioIo::new(WatchedIo::new(server, heads.clone()));
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(io, service)
+        .await;
+    told.take()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn c25_the_scanner_keeps_step_with_hyper(requests in prop::collection::vec(request(), 1..8)) {
+        let bytes = requests.iter().map(|(text, _)| text.as_str()).collect::<String>();
+        let expected = requests.iter().map(|(_, refused)| *refused).collect::<Vec<_>>();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        prop_assert_eq!(runtime.block_on(served(bytes)), expected);
+    }
+}
