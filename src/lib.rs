@@ -5,6 +5,7 @@
 //!
 //! 1. [`ids`], [`reason`]: the words everything else is said in.
 //! 2. [`telemetry`]: the clock, the log, the metrics, secrets that cannot be printed.
+//!    [`drain`]: how the process stops without cutting anybody off.
 //! 3. [`config`]: one YAML file, every mistake at once.
 //! 4. [`wire`]: the one reading of what a client sent.
 //! 5. [`net`]: connecting to others.
@@ -35,6 +36,7 @@ pub mod reject;
 pub mod route;
 pub mod server;
 pub mod telemetry;
+pub mod drain;
 pub mod token;
 pub mod upstream;
 pub mod wire;

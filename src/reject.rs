@@ -11,10 +11,73 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
+use crate::audit::AuditError;
+use crate::auth::Denial;
+use crate::credential::CredentialError;
+use crate::directory::DirectoryError;
+use crate::forward::{BodyFault, ForwardError};
 use crate::reason::Reason;
+use crate::route::{RouteError, TenantError};
+use crate::telemetry::ClockError;
+use crate::upstream::UpstreamError;
 
 /// Header names that a script may read on a response from another origin.
 pub const EXPOSED: &str = "WWW-Authenticate, X-Auth-Token-Stale, X-Request-Id, Retry-After";
+
+/// A request that is not let through: what the client is told, and what the log is.
+#[derive(Debug)]
+pub struct Rejection {
+    /// The reason.
+    pub reason: Reason,
+    /// What was wrong, for an operator; never sent to the client.
+    pub detail: String,
+    /// The methods of a 405.
+    pub allow: Option<String>,
+    /// Whether the connection cannot be trusted to be in step afterwards.
+    pub closes: bool,
+}
+
+impl Rejection {
+    /// A rejection for this reason.
+    #[must_use]
+    pub fn of(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), allow: None, closes: false }
+    }
+}
+
+macro_rules! rejects {
+    ($($error:ty),+ $(,)?) => {
+        $(impl From<$error> for Rejection {
+            fn from(error: $error) -> Self {
+                Self::of(error.reason(), error.to_string())
+            }
+        })+
+    };
+}
+
+rejects!(CredentialError, TenantError, DirectoryError, Denial, ForwardError, UpstreamError, BodyFault);
+
+impl From<RouteError> for Rejection {
+    fn from(error: RouteError) -> Self {
+        let mut rejection = Self::of(error.reason(), error.to_string());
+        if let RouteError::MethodNotAllowed { allow } = error {
+            rejection.allow = Some(allow);
+        }
+        rejection
+    }
+}
+
+impl From<AuditError> for Rejection {
+    fn from(error: AuditError) -> Self {
+        Self::of(Reason::Overloaded, error.to_string())
+    }
+}
+
+impl From<ClockError> for Rejection {
+    fn from(error: ClockError) -> Self {
+        Self::of(Reason::InternalError, error.to_string())
+    }
+}
 
 /// What the refused request was like, as far as it shapes the answer.
 #[derive(Debug, Clone, Default)]

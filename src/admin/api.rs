@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::{Admin, Answer};
-use crate::directory::Invalidation;
 
 /// Largest body.
 const BODY: usize = 64 * 1024;
@@ -48,8 +47,7 @@ async fn invalidate(admin: &Admin, body: Incoming) -> Answer {
     let Ok(Ok(body)) = read else {
         return super::json(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": "the body is at most 64 KiB" }));
     };
-    let message = Invalidation::parse(&body.to_bytes());
-    admin.gateway.directory().invalidate(&message).await;
+    admin.gateway.directory().apply_message(&body.to_bytes()).await;
     super::json(StatusCode::OK, &json!({ "applied": true, "published": false }))
 }
 

@@ -48,6 +48,7 @@ pub struct Standing {
     user: UserId,
     account: Option<AccountId>,
     verified: Arc<VerifiedCredential>,
+    binding: Arc<Binding>,
     route: Arc<Route>,
 }
 
@@ -60,8 +61,15 @@ impl Standing {
             user: principal.user().clone(),
             account: principal.account().cloned(),
             verified: Arc::clone(principal.verified()),
+            binding: Arc::clone(principal.binding()),
             route: Arc::clone(route),
         }
+    }
+
+    /// The live record that it was decided from.
+    #[must_use]
+    pub const fn binding(&self) -> &Arc<Binding> {
+        &self.binding
     }
 
     /// The tenant that its lease is registered for.
@@ -149,7 +157,7 @@ impl Authenticator {
         let principal = self.establish(&tenant, acting, route, evidence, trace).await?;
         self.same_live_user(&verified, &principal).await?;
         if let Some(lease) = lease {
-            lease.narrow(principal.user(), principal.binding().account());
+            lease.narrow(principal.binding());
         }
         Ok(Grant::Member(Arc::clone(route), principal))
     }

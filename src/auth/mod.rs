@@ -13,5 +13,5 @@ mod principal;
 
 pub use decide::{Ask, Authenticator, Evidence, Standing};
 pub use denial::Denial;
-pub use origin::OriginFacts;
+pub use origin::{FetchSite, OriginFacts};
 pub use principal::{Grant, Principal, VerifiedCredential};

@@ -6,8 +6,8 @@
 //! that it was also granted. Nothing strips after identity is written, and only a
 //! [`ForwardRequest`] can be sent.
 
-mod body;
-mod guard;
+pub mod body;
+pub(crate) mod guard;
 mod hop;
 mod identity;
 mod names;
@@ -27,10 +27,12 @@ use crate::reason::Reason;
 use crate::telemetry::{Redacted, UnixTime};
 use crate::token::{Asserter, AssertionClaims, MintError, ReissueSource, Reissuer};
 use crate::wire::{Cookies, Host, RawRequest, WebSocketHandshake};
+use hop::Towards;
 use places::{Fate, Places};
 
-pub use body::{BodyFault, BodyWatch, RequestBody, ResponseBody};
-pub use guard::ResponseGuard;
+pub use body::{BodyFault, BodyWatch, RequestBody, ResponseBody, UploadRules};
+pub(crate) use body::cut;
+pub use names::Reserved;
 
 /// Why a granted request could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +66,7 @@ impl ForwardError {
 #[derive(Debug)]
 pub struct Forwarder {
     identity: config::Identity,
-    names: names::Reserved,
+    names: Arc<Reserved>,
     credentials: Vec<config::Credential>,
     conflict: Conflict,
     tenant_headers: Vec<HeaderName>,
@@ -87,7 +89,7 @@ impl Forwarder {
             })
             .collect();
         Self {
-            names: names::Reserved::build(&config.identity, &tenant_headers),
+            names: Arc::new(Reserved::new(&config.identity, &tenant_headers)),
             identity: config.identity.clone(),
             credentials: config.credentials.clone(),
             conflict: config.conflict,
@@ -109,18 +111,16 @@ impl Forwarder {
     #[must_use]
     pub fn sanitize(&self, raw: RawRequest, body: RequestBody) -> SanitizedRequest {
         let mut parts = raw.into_parts();
-        hop::strip_request(&mut parts.headers);
-        self.names.strip(&mut parts.headers);
-        trail::write(&mut parts, &self.identity.headers.request_id);
-        match parts.cookies.joined() {
-            Some(line) => parts.headers.insert(COOKIE, line.clone()),
-            None => parts.headers.remove(COOKIE),
-        };
+        let mut headers = std::mem::take(&mut parts.headers);
+        hop::strip(&mut headers, &self.names, Towards::Upstream);
+        self.names.strip(&mut headers);
+        trail::write(&mut headers, &parts, &self.identity.headers.request_id, None);
+        trail::join_cookies(&mut headers, parts.cookies.joined());
         SanitizedRequest {
             method: parts.method,
             path: parts.path.as_str().to_owned(),
             query: parts.query,
-            headers: parts.headers,
+            headers,
             cookies: parts.cookies,
             host: parts.host,
             websocket: parts.websocket,
@@ -131,7 +131,7 @@ impl Forwarder {
 
     /// The names that responses may not carry.
     #[must_use]
-    pub const fn reserved(&self) -> &names::Reserved {
+    pub const fn reserved(&self) -> &Arc<Reserved> {
         &self.names
     }
 
@@ -266,7 +266,7 @@ impl SanitizedRequest {
         } else {
             self.headers.remove(SEC_WEBSOCKET_PROTOCOL);
         }
-        body::framing(&mut self.headers, &self.method, &self.body);
+        body::frame(&mut self.headers, &self.method, &self.body, Version::HTTP_11);
         let target = target(&self.path, route.strip_prefix.as_deref(), self.query.as_deref());
         let mut head = http::Request::new(()).into_parts().0;
         head.method = self.method;
@@ -351,7 +351,7 @@ impl Forwarder {
     ) -> Result<(), ForwardError> {
         let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else { return Ok(()) };
         let claims = AssertionClaims {
-            audience: config.audience.as_deref().unwrap_or(upstream),
+            upstream,
             tenant: principal.tenant(),
             user: principal.user(),
             account: principal.account(),

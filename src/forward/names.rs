@@ -17,7 +17,7 @@ use crate::wire::METHOD_OVERRIDES;
 const STALE: &str = "x-auth-token-stale";
 
 /// Tells the client that its token names another account than the live one.
-pub(crate) const X_AUTH_TOKEN_STALE: HeaderName = HeaderName::from_static(STALE);
+pub const X_AUTH_TOKEN_STALE: HeaderName = HeaderName::from_static(STALE);
 
 /// Families that say where a request came from, or who sent it, to some server or framework.
 const PREFIXES: [&str; 6] = [
@@ -52,7 +52,7 @@ type Set = HashSet<Box<str>, ahash::RandomState>;
 
 /// The names that are nobody's but ours.
 #[derive(Debug)]
-pub(crate) struct Reserved {
+pub struct Reserved {
     /// Configured names, folded: the gateway writes them, or reads them from the upstream.
     own: Set,
     /// Names that are let through though a rule would remove them, lower-case, not folded.
@@ -62,7 +62,7 @@ pub(crate) struct Reserved {
 impl Reserved {
     /// The names of this configuration; `also` are headers that tenants are read from, which the
     /// gateway rewrites to the decided tenant.
-    pub(crate) fn new<'a>(
+    pub fn new<'a>(
         identity: &'a Identity,
         also: impl IntoIterator<Item = &'a HeaderName>,
     ) -> Self {
@@ -105,7 +105,7 @@ impl Reserved {
     }
 
     /// Whether a client may not send this header.
-    pub(crate) fn holds(&self, name: &HeaderName) -> bool {
+    pub fn holds(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
         if self.own.contains(name) {
             return true;
@@ -119,12 +119,12 @@ impl Reserved {
     }
 
     /// Whether the gateway alone writes this header, in either direction.
-    pub(crate) fn is_own(&self, name: &HeaderName) -> bool {
+    pub fn is_own(&self, name: &HeaderName) -> bool {
         self.own.contains(&*folded(name.as_str()))
     }
 
     /// Removes every reserved name from a request.
-    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+    pub fn strip(&self, headers: &mut HeaderMap) {
         remove(headers, |name| self.holds(name));
     }
 

@@ -15,25 +15,25 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
-use crate::auth::{Ask, Grant, OriginFacts};
+use crate::audit::{Line, Slot};
+use crate::auth::{Ask, FetchSite, Grant, OriginFacts};
 use crate::config::Access;
 use crate::credential::{Carriers, RepeatedCookie};
 use crate::directory::Lease;
-use crate::drain::{Drain, Phase};
-use crate::forward::{self, BodyFault, BodyWatch, ForwardRequest, RequestBody};
+use crate::drain::Drain;
+use crate::forward::{self, BodyFault, BodyWatch, ForwardRequest, RequestBody, UploadRules};
 use crate::reason::Reason;
 use crate::reject::{self, Rejection};
 use crate::route::Matched;
 use crate::telemetry::{Clock, Trace, UnixTime};
-use crate::upstream::{Pools, UpstreamBody, UpstreamError};
+use crate::upstream::{Pools, UpstreamBody};
 use crate::wire::{ConnectionInfo, RawRequest};
 
 pub(crate) use case::Case;
@@ -61,16 +61,21 @@ pub type CertificateOf<'a> = &'a dyn Fn(&str) -> Option<usize>;
 pub(crate) struct Decided {
     pub(crate) matched: Matched,
     pub(crate) grant: Grant,
-    pub(crate) then: Then,
+    /// What the upstream gets; `None` for the gateway's own token endpoint.
+    pub(crate) forward: Option<ForwardRequest>,
+    /// Registered before the live look-up, for a WebSocket.
     pub(crate) lease: Option<Lease>,
+    /// The upload; dropping it ends it.
+    pub(crate) watch: BodyWatch,
 }
 
-/// What a granted request is for.
-pub(crate) enum Then {
-    /// The upstream.
-    Forward(ForwardRequest),
-    /// The gateway's own token endpoint.
-    Token,
+/// A request as it came.
+pub(crate) struct Asked<'a> {
+    pub(crate) head: request::Parts,
+    pub(crate) body: Option<Incoming>,
+    pub(crate) info: &'a ConnectionInfo,
+    pub(crate) certificate: CertificateOf<'a>,
+    pub(crate) now: UnixTime,
 }
 
 impl Core {
@@ -111,7 +116,7 @@ pub async fn serve(
     gateway.metrics.in_flight.dec();
     match outcome {
         Ok(response) => response,
-        Err(rejection) => gateway.refuse(&mut case, &rejection),
+        Err(rejection) => gateway.refuse(&case, rejection).await,
     }
 }
 
@@ -126,55 +131,55 @@ async fn straight_line(
 ) -> Result<Response<ResponseBody>, Rejection> {
     let gateway = &core.gateway;
     let now = Clock.now()?;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     if let Some(answer) = gateway.well_known(&head, case) {
         return Ok(answer.map(forward::ResponseBody::full));
     }
-    let upgrade = core.client_upgrade(&head);
-    let (body, watch) = RequestBody::client(body, gateway.body_idle);
-    let decided = gateway.decide(head, body, &watch, info, certificate, now, (case, &mut Trace::off())).await?;
+    let upgrade = head.extensions.remove::<OnUpgrade>();
+    let asked = Asked { head, body: Some(body), info, certificate, now };
+    let mut decided = gateway.decide(asked, case, &mut Trace::off()).await?;
     // Nothing is acted on that cannot be recorded.
     let slot = gateway.audit.reserve().await?;
     case.granted(&decided.grant);
 
-    let forward = match decided.then {
-        Then::Token => {
+    let forward = match decided.forward.take() {
+        None => {
             let answer = gateway.token_endpoint(&decided.grant, now)?;
-            let answer = answer.map(|body| forward::ResponseBody::full(Bytes::from(body)));
-            return Ok(gateway.finish(answer, case, &decided.grant, Some(slot)));
+            let answer = answer.map(forward::ResponseBody::full);
+            return Ok(gateway.finish(answer, case, &decided.grant, slot).0);
         }
-        Then::Forward(forward) => forward,
+        Some(forward) => forward,
     };
-    let sent = stream::send_under_lease(core, forward, &decided.grant, &watch, now).await;
-    let response = sent.map_err(|error| error.or_of_body(&watch))?;
+    case.upstream = gateway.upstream_names.get(decided.matched.route.config().upstream).cloned();
+    let sent = stream::send_under_lease(core, forward, &decided.grant).await;
+    // A body that failed on the client's side explains a failure better than the upstream does.
+    let response = sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
     gateway.check_echo(&response, &decided.grant, case)?;
-    let mut response = gateway.guard(response, &decided.matched, &decided.grant);
+    let mut response = gateway.guard(response, &decided.matched);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = upgrade.ok_or_else(|| Rejection::of(Reason::UpstreamProtocol, "a 101 that nobody asked for"))?;
-        gateway.select_subprotocol(&mut response, case);
-        let response = gateway.finish(response.map(forward::ResponseBody::upstream), case, &decided.grant, Some(slot));
-        return Ok(stream::tunnel(core, response, upgrade, decided, case.clone_for_stream(), hold));
+        Gateway::select_subprotocol(&mut response, case);
+        let (response, line) = gateway.finish(response, case, &decided.grant, slot);
+        return Ok(stream::tunnel(core, response, upgrade, decided, line, hold));
     }
-    let response = gateway.finish(response.map(forward::ResponseBody::upstream), case, &decided.grant, Some(slot));
-    Ok(stream::watch_body(core, response, decided, case, hold))
+    let (version, reserved) = (response.version(), gateway.forwarder.reserved());
+    let response = response.map(|body| forward::ResponseBody::upstream(body, version, None, Arc::clone(reserved)));
+    let (response, line) = gateway.finish(response, case, &decided.grant, slot);
+    Ok(stream::watch_body(core, response, decided, line, hold))
 }
 
 impl Gateway {
     /// Steps 1 to 7: the decision table, and the request that the upstream would get.
-    #[expect(clippy::too_many_arguments, reason = "the one line that everything of a request meets on")]
     pub(crate) async fn decide(
         &self,
-        head: request::Parts,
-        body: RequestBody,
-        watch: &BodyWatch,
-        info: &ConnectionInfo,
-        certificate: CertificateOf<'_>,
-        now: UnixTime,
-        seen: (&mut Case, &mut Trace),
+        asked: Asked<'_>,
+        case: &mut Case,
+        trace: &mut Trace,
     ) -> Result<Decided, Rejection> {
-        let (case, trace) = seen;
+        let Asked { head, body, info, certificate, now } = asked;
+        let version = head.version;
         // 1. The request is unambiguous.
-        let has_body = !body.is_end_stream();
+        let has_body = body.as_ref().is_some_and(|body| !body.is_end_stream());
         let raw = RawRequest::read(head, has_body, info, &self.limits, &self.request_id_header)
             .map_err(|unreadable| case.unreadable(*unreadable, &self.cors))?;
         case.read(&raw, &self.cors);
@@ -183,30 +188,48 @@ impl Gateway {
         let matched = self.routes.find(&raw)?;
         case.route(&matched.route);
         trace.note("route", || serde_json::json!({ "route": matched.route.name(), "preflight": matched.preflight.is_some() }));
-        watch.limit(&raw, matched.route.config().body_limit)?;
+        let (body, watch) = self.body(body, version, &matched)?;
         // 3. Its tenant.
         let nobody = matched.preflight.is_some() || matched.route.config().access == Access::Public;
         let tenant = self.tenants.resolve(&raw, !nobody).await?;
         trace.note("tenant sources", || serde_json::json!(format!("{tenant:?}")));
         // 4. What it carries, read before sanitising takes it away; a public route never looks.
         let presented = if nobody { Default::default() } else { self.find(&raw, &matched)? };
-        case.carries(&presented);
+        self.note_subprotocol(&raw, &presented, case);
+        case.claimed(&presented, &self.verifier());
         let streams = raw.websocket().is_some();
         let ask = Ask { tenant, presented, origin: self.origin_facts(&raw) };
         let mut clean = self.forwarder.sanitize(raw, body);
         // 4 to 7. Who it acts as.
         let mut lease = None;
         let slot = streams.then_some(&mut lease);
-        let decision = self.authenticator.decide(&matched, &ask, now, slot, (&mut case.evidence, &mut *trace)).await;
-        let grant = decision?;
+        let seen = (&mut case.evidence, &mut *trace);
+        let grant = self.authenticator.decide(&matched, &ask, now, slot, seen).await?;
         if matched.preflight.is_some() {
             clean = clean.without_credentials();
         }
         if self.is_token_endpoint(&matched) {
-            return Ok(Decided { matched, grant, then: Then::Token, lease });
+            return Ok(Decided { matched, grant, forward: None, lease, watch });
         }
         let forward = clean.authorize(&grant, &ask.presented, &self.forwarder, now)?;
-        Ok(Decided { matched, grant, then: Then::Forward(forward), lease })
+        Ok(Decided { matched, grant, forward: Some(forward), lease, watch })
+    }
+
+    /// The client's body under its route's limits.
+    fn body(
+        &self,
+        body: Option<Incoming>,
+        version: http::Version,
+        matched: &Matched,
+    ) -> Result<(RequestBody, BodyWatch), BodyFault> {
+        let Some(incoming) = body else { return Ok(RequestBody::empty()) };
+        let route = matched.route.config();
+        let rules = UploadRules {
+            limit: route.body_limit,
+            idle: Some(route.timeouts.body_idle),
+            reserved: Arc::clone(self.forwarder.reserved()),
+        };
+        RequestBody::client(incoming, version, &rules)
     }
 
     /// Step 1 for TLS: the server name leads to the same certificate and tenant as Host
@@ -241,12 +264,17 @@ impl Gateway {
             has_origin: raw.headers().contains_key(http::header::ORIGIN),
             origin_allowed: origin
                 .is_some_and(|origin| origin == raw.own_origin() || self.origins.iter().any(|allowed| allowed == origin)),
-            fetch_site: raw.sec_fetch_site().map(crate::auth::FetchSite::read),
+            fetch_site: raw.sec_fetch_site().map(FetchSite::read),
         }
     }
 
     /// The one place where a failure becomes a response, with its audit line.
-    fn refuse(&self, case: &mut Case, rejection: &Rejection) -> Response<ResponseBody> {
+    async fn refuse(&self, case: &Case, rejection: Rejection) -> Response<ResponseBody> {
+        // A refusal that cannot be recorded is told as such.
+        let (slot, rejection) = match self.audit.reserve().await {
+            Ok(slot) => (Some(slot), rejection),
+            Err(error) => (None, Rejection::from(error)),
+        };
         let reason = rejection.reason;
         self.metrics.decisions.get_or_create(&crate::telemetry::ReasonLabel { reason: reason.code() }).inc();
         if reason == Reason::InternalError {
@@ -263,18 +291,15 @@ impl Gateway {
             response.headers_mut().insert(&self.request_id_header, id);
         }
         let line = case.refused(reason, response.status(), &rejection.detail);
-        self.audit.offer(&line);
+        match slot {
+            Some(slot) => slot.fill(&line),
+            None => self.audit.offer(&line),
+        }
         response.map(forward::ResponseBody::full)
     }
 
     /// The marks that every granted response gets, and its audit line.
-    fn finish(
-        &self,
-        mut response: Response<ResponseBody>,
-        case: &mut Case,
-        grant: &Grant,
-        slot: Option<crate::audit::Slot>,
-    ) -> Response<ResponseBody> {
+    fn finish<B>(&self, mut response: Response<B>, case: &Case, grant: &Grant, slot: Slot) -> (Response<B>, Line) {
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(case.request_id()) {
             headers.insert(&self.request_id_header, id);
@@ -285,9 +310,7 @@ impl Gateway {
         let reason = grant.reason();
         self.metrics.decisions.get_or_create(&crate::telemetry::ReasonLabel { reason: reason.code() }).inc();
         let line = case.allowed(reason, response.status(), self.warn_age);
-        if let Some(slot) = slot {
-            slot.fill(&line);
-        }
-        response
+        slot.fill(&line);
+        (response, line)
     }
 }

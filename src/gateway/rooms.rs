@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use tokio::runtime::Handle;
 
 use crate::audit::Audit;
@@ -90,20 +90,15 @@ impl Gateway {
         let fetcher = Fetcher::new(&TlsRoots::system()).map_err(|error| {
             vec![Fault::new(&config::KeyPath::root(), error.to_string(), "a working TLS set-up")]
         })?;
-        let verifier = kept(Verifier::build(&config.issuers, fetcher.clone(), Arc::clone(metrics)), &mut faults);
+        let verifier = kept(Verifier::build(&config.issuers, fetcher, metrics), &mut faults);
         let directory = kept(
-            Directory::build(&config.directory, &config.tenants, fetcher, Arc::clone(metrics), control.clone()),
+            Directory::build(&config.directory, &config.tenants, Arc::clone(metrics), control.clone()),
             &mut faults,
         );
         let upstreams = kept(Upstreams::build(&config.upstreams), &mut faults);
         let asserter = config.identity.assertion.as_ref().map(Asserter::build).transpose();
         let asserter = kept(asserter, &mut faults).flatten().map(Arc::new);
-        let reissuer = config
-            .identity
-            .reissue
-            .as_ref()
-            .and_then(|reissue| Some(Reissuer::build(reissue, config.issuers.get(reissue.issuer)?)))
-            .transpose();
+        let reissuer = config.identity.reissue.as_ref().map(|reissue| Reissuer::build(reissue, &config.issuers)).transpose();
         let reissuer = kept(reissuer, &mut faults).flatten().map(Arc::new);
         let sink = kept(Audit::build(audit, Arc::clone(metrics)), &mut faults);
         let (Some(verifier), Some(directory), Some(upstreams), Some((audit, writer)), true) =
@@ -146,6 +141,9 @@ impl Gateway {
     /// Starts what runs in the background: key sets, file watching.
     pub fn start(&self, control: &Handle) {
         self.verifier.start(control);
+        if let Some(asserter) = &self.asserter {
+            asserter.start(control);
+        }
         self.directory.start();
     }
 
@@ -178,7 +176,8 @@ impl Gateway {
             detail: if missing.is_empty() { "ok".into() } else { format!("no keys of {}", missing.join(", ")) },
         };
         let directory = self.directory.status();
-        let directory = Component { ready: directory.ready, detail: directory.detail };
+        let detail = directory.problem.unwrap_or_else(|| format!("{} ok", directory.source));
+        let directory = Component { ready: directory.ready, detail };
         let invalidation = Component { ready: true, detail: "no push channel configured; ttl_without_push bounds staleness".into() };
         let upstreams = Component { ready: true, detail: self.upstream_names.join(", ") };
         vec![("keys", keys), ("directory", directory), ("invalidation", invalidation), ("upstreams", upstreams)]
@@ -197,11 +196,6 @@ impl Gateway {
             outcomes.push((format!("upstream {name}"), outcome.map(|()| "ok".to_owned()).map_err(|error| error.to_string())));
         }
         outcomes
-    }
-
-    /// A header value that a request id always is.
-    pub(super) fn id_value(id: &str) -> Option<HeaderValue> {
-        HeaderValue::from_str(id).ok()
     }
 }
 

@@ -61,8 +61,8 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
     // Without a lease from before the look-up, everything since then is unknown: decide again.
     let fresh = lease.is_none();
     let mut lease = lease.unwrap_or_else(|| {
-        let lease = gateway.directory().leases().register(standing.tenant());
-        lease.narrow(standing.user(), standing.live_account());
+        let mut lease = gateway.directory().leases().register(standing.tenant());
+        lease.narrow(standing.binding());
         lease
     });
     let life = streams.max_lifetime.map(|life| Instant::now() + life);

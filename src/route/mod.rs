@@ -9,6 +9,8 @@ mod tenant;
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 pub use table::{RouteError, RouteTable};
 pub use tenant::{TenantAnswer, TenantError, Tenants};
 
@@ -20,6 +22,8 @@ use crate::reason::Reason;
 pub struct Route {
     config: config::Route,
     access: Access,
+    vary: Arc<[HeaderName]>,
+    endpoint: bool,
 }
 
 /// Who may use a route.
@@ -105,13 +109,26 @@ pub struct Matched {
 }
 
 impl Route {
-    fn new(config: config::Route) -> Self {
+    fn new(config: config::Route, vary: Arc<[HeaderName]>, endpoint: bool) -> Self {
         let access = match config.access {
             config::Access::Member => Access::Member(MemberAccess { _private: () }),
             config::Access::Optional => Access::Optional(OptionalAccess { _private: () }),
             config::Access::Public => Access::Public(PublicAccess { _private: () }),
         };
-        Self { config, access }
+        Self { config, access, vary, endpoint }
+    }
+
+    /// The request fields that its responses depend on: every place where it accepts a credential or
+    /// a tenant is read.
+    #[must_use]
+    pub fn vary(&self) -> &[HeaderName] {
+        &self.vary
+    }
+
+    /// Whether it is the gateway's own token endpoint.
+    #[must_use]
+    pub const fn is_endpoint(&self) -> bool {
+        self.endpoint
     }
 
     /// Who may use it.

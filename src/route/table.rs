@@ -8,15 +8,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 
 use super::{Matched, Preflight, Route};
-use crate::config::{Cors, HostMatch, PathAllowances};
+use crate::config::{self, Access, Config, CredentialPlace, HostMatch, PathAllowances, TenantSource};
 use crate::reason::Reason;
 use crate::wire::RawRequest;
-
-/// `Access-Control-Request-Method` of a preflight (Fetch, section 3.2.2).
-const REQUEST_METHOD: HeaderName = http::header::ACCESS_CONTROL_REQUEST_METHOD;
 
 /// Why no route serves a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,16 +65,18 @@ struct Group {
 impl RouteTable {
     /// Builds the table; the configuration has already refused ties.
     #[must_use]
-    pub fn build(routes: &[crate::config::Route], cors: &Cors) -> Self {
+    pub fn build(config: &Config) -> Self {
         let mut table = Self {
             prefixes: HashMap::default(),
             exact: HashMap::default(),
-            forward_preflight: cors.forward_preflight,
+            forward_preflight: config.cors.forward_preflight,
         };
-        for route in routes {
+        let endpoint = endpoint(config);
+        let routes = config.routes.iter().map(|route| (route, false));
+        for (route, is_endpoint) in routes.chain(endpoint.iter().map(|route| (route, true))) {
             let side = if route.exact { &mut table.exact } else { &mut table.prefixes };
             let groups = side.entry(route.path.as_str().into()).or_default();
-            let made = Arc::new(Route::new(route.clone()));
+            let made = Arc::new(Route::new(route.clone(), vary(config, route), is_endpoint));
             match groups.iter_mut().find(|group| group.host == route.host) {
                 Some(group) => group.routes.push(made),
                 None => groups.push(Group { host: route.host.clone(), routes: vec![made] }),
@@ -130,21 +129,59 @@ impl RouteTable {
         }
     }
 
-    /// The method that a preflight asks about: OPTIONS with `Origin` and
-    /// `Access-Control-Request-Method`, and no body.
+    /// The method that a preflight asks about, where preflights are forwarded.
     fn preflight_method(&self, raw: &RawRequest) -> Option<Method> {
-        if !self.forward_preflight || raw.method() != Method::OPTIONS || raw.has_body() || raw.origin().is_none() {
-            return None;
-        }
-        let value = single(raw.headers(), &REQUEST_METHOD)?;
-        Method::from_bytes(value.as_bytes()).ok()
+        raw.preflight_method().filter(|_| self.forward_preflight)
     }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a http::HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    values.next().is_none().then_some(first)
+/// The token endpoint as a route: POST to exactly its path, for members, with the account that
+/// `use_live` decides.
+fn endpoint(config: &Config) -> Option<config::Route> {
+    let reissue = config.identity.reissue.as_ref()?;
+    let path = reissue.endpoint.clone()?;
+    let accounts = config::Accounts { on_mismatch: config::OnMismatch::UseLive, ..config.accounts.clone() };
+    Some(config::Route {
+        at: reissue.at.key("endpoint"),
+        name: Arc::from(path.as_str()),
+        host: HostMatch::Any,
+        path,
+        exact: true,
+        methods: Some(vec![Method::POST]),
+        allow: PathAllowances::default(),
+        access: Access::Member,
+        roles: Vec::new(),
+        attributes: Vec::new(),
+        credentials: (0..config.credentials.len()).collect(),
+        upstream: 0,
+        accounts,
+        body_limit: Some(0),
+        timeouts: config.upstreams.first()?.timeouts,
+        cache_upstream: false,
+        login: None,
+        strip_prefix: None,
+    })
+}
+
+/// The fields that responses of a route depend on.
+fn vary(config: &Config, route: &config::Route) -> Arc<[HeaderName]> {
+    let places = route.credentials.iter().filter_map(|index| config.credentials.get(*index));
+    let mut names: Vec<HeaderName> = places
+        .filter_map(|credential| match &credential.place {
+            CredentialPlace::Bearer => Some(http::header::AUTHORIZATION),
+            CredentialPlace::Cookie(_) => Some(http::header::COOKIE),
+            CredentialPlace::WebSocketProtocol(_) => Some(http::header::SEC_WEBSOCKET_PROTOCOL),
+            // The query is part of the URL, and so of every cache's key.
+            CredentialPlace::Query(_) => None,
+        })
+        .collect();
+    names.extend(config.tenants.sources.iter().filter_map(|source| match source {
+        TenantSource::Header(name) => Some(name.clone()),
+        _ => None,
+    }));
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names.into()
 }
 
 const fn narrowness(host: &HostMatch) -> usize {

@@ -117,6 +117,19 @@ impl Tenants {
         }
     }
 
+    /// What a host name alone leads to: the answers of the host and domain sources.
+    pub async fn of_host(&self, host: &str) -> Result<Vec<Option<TenantId>>, TenantError> {
+        let mut answers = Vec::new();
+        for source in &self.config.sources {
+            match source {
+                TenantSource::Host { prefix, suffix } => answers.push(from_host(host, prefix, suffix)),
+                TenantSource::Domain { query } => answers.push(self.directory.tenant_of_domain(query, host).await?),
+                TenantSource::Path { .. } | TenantSource::Header(_) | TenantSource::Token => {}
+            }
+        }
+        Ok(answers)
+    }
+
     /// The tenant that a credential names, where no source spoke; the default where it names none.
     pub async fn from_credential(&self, claimed: Option<&TenantId>) -> Result<TenantId, TenantError> {
         match (claimed, &self.config.default) {

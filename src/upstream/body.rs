@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::h1::H1Lease;
 use super::h2::H2Lease;
+use crate::forward::BodyFault;
 
 /// Why a response body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,15 @@ pub enum BodyError {
     /// The connection broke, or the body's framing is wrong.
     #[error("the upstream's response body broke off")]
     Broken(#[source] hyper::Error),
+}
+
+impl From<BodyError> for BodyFault {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Idle => Self::UpstreamTimedOut,
+            BodyError::Broken(_) => Self::UpstreamGone,
+        }
+    }
 }
 
 /// What holds the connection while a response is on it.

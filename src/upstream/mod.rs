@@ -25,14 +25,10 @@ mod targets;
 mod tls;
 mod tunnel;
 
-#[cfg(test)]
-mod tests;
-
 pub use body::{BodyError, UpstreamBody};
 pub use error::UpstreamError;
 pub use frames::{FrameTracker, close_frame};
 pub use link::reset;
-pub use outgoing::{IsolationKey, Outgoing};
 pub use send::Pools;
 pub use targets::Upstreams;
 pub use tunnel::{EndedBy, StreamEnd, TunnelOptions, TunnelReport, run};

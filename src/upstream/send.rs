@@ -28,6 +28,7 @@ use super::pool::{Key, Pool};
 use super::response::Expectation;
 use super::targets::{Target, Upstreams};
 use crate::config::{UpstreamProtocol, UpstreamTimeouts};
+use crate::forward::ForwardRequest;
 use crate::telemetry::Metrics;
 
 /// Pooled connections that may turn out dead under one request before it gets a fresh one.
@@ -71,10 +72,33 @@ impl Pools {
         Self { pools, metrics }
     }
 
+    /// Sends a request that was sanitised and granted, the only kind there is a way to send.
+    pub async fn send(
+        &self,
+        request: ForwardRequest,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let parts = request.into_parts();
+        let replayable = parts.body.is_end_stream();
+        self.dispatch(Outgoing {
+            head: parts.head,
+            body: parts.body,
+            upstream: parts.upstream,
+            isolation: parts.acting.map(|(tenant, user)| IsolationKey {
+                tenant,
+                user: Some(user),
+            }),
+            timeouts: parts.timeouts,
+            replayable,
+            websocket: parts.websocket,
+            request_id: Some(parts.request_id),
+        })
+        .await
+    }
+
     /// Sends a request, and gives the response as soon as its head is there. Must be called within
     /// a `LocalSet`. A response of status 101 is a well-formed answer to the request's WebSocket
     /// handshake and carries hyper's upgrade.
-    pub async fn send<B>(
+    pub(super) async fn dispatch<B>(
         &self,
         outgoing: Outgoing<B>,
     ) -> Result<Response<UpstreamBody>, UpstreamError>

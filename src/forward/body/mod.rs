@@ -8,14 +8,21 @@ mod idle;
 mod request;
 mod response;
 
-pub(crate) use request::{BodyWatch, RequestBody, UploadRules, frame};
-pub(crate) use response::{BodyEnd, Cut, CutSignal, Outcome, ResponseBody, cut};
+pub use request::{BodyWatch, RequestBody, UploadRules, frame};
+pub use response::{BodyEnd, Cut, CutSignal, Outcome, ResponseBody, UpstreamSource, cut};
 
 use crate::reason::Reason;
 
+/// hyper tells no more than that the peer is gone.
+impl From<hyper::Error> for BodyFault {
+    fn from(_: hyper::Error) -> Self {
+        Self::UpstreamGone
+    }
+}
+
 /// Why a body broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BodyFault {
+pub enum BodyFault {
     /// The request body exceeds the limit.
     #[error("the request body exceeds the limit")]
     TooLarge,
@@ -41,7 +48,7 @@ pub(crate) enum BodyFault {
 
 impl BodyFault {
     /// The machine-readable code, where the fault is still in time to be one.
-    pub(crate) const fn reason(self) -> Reason {
+    pub const fn reason(self) -> Reason {
         match self {
             Self::TooLarge => Reason::BodyTooLarge,
             Self::Malformed => Reason::MalformedRequest,

@@ -26,17 +26,17 @@ use super::idle::Idle;
 
 /// What a request body must keep to.
 #[derive(Debug, Clone)]
-pub(crate) struct UploadRules {
+pub struct UploadRules {
     /// Most bytes.
-    pub(crate) limit: Option<u64>,
+    pub limit: Option<u64>,
     /// Longest silence.
-    pub(crate) idle: Option<Duration>,
+    pub idle: Option<Duration>,
     /// Names that trailers may not have.
-    pub(crate) reserved: Arc<Reserved>,
+    pub reserved: Arc<Reserved>,
 }
 
 /// What is sent upstream as the body.
-pub(crate) enum RequestBody {
+pub enum RequestBody {
     /// Nothing.
     Empty,
     /// What the client sends.
@@ -45,13 +45,13 @@ pub(crate) enum RequestBody {
 
 impl RequestBody {
     /// No body, whatever the client sent.
-    pub(crate) fn empty() -> (Self, BodyWatch) {
+    pub fn empty() -> (Self, BodyWatch) {
         (Self::Empty, BodyWatch(Watched::new(Some(Ok(())))))
     }
 
     /// The client's body, which came over `version`. A declared length above the limit is refused
     /// before a byte is read.
-    pub(crate) fn client(
+    pub fn client(
         incoming: Incoming,
         version: Version,
         rules: &UploadRules,
@@ -90,7 +90,7 @@ fn fault_of(error: &hyper::Error) -> BodyFault {
 
 /// Writes the one framing of a request to an upstream of this version; whatever stood there is
 /// gone. hyper's HTTP/1.1 client would send a GET without its body, unless told like this.
-pub(crate) fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody, to: Version) {
+pub fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody, to: Version) {
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
     match (body, body.size_hint().exact()) {
@@ -113,27 +113,27 @@ pub(crate) fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody
 
 /// How a request body fares, for whoever answers the client. Dropping it ends the upload.
 #[must_use = "dropping it breaks the upload off"]
-pub(crate) struct BodyWatch(Rc<Watched>);
+pub struct BodyWatch(Rc<Watched>);
 
 impl BodyWatch {
     /// Bytes that have passed.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.0.bytes.get()
     }
 
     /// Whether the body has passed whole.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.0.end.get() == Some(Ok(()))
     }
 
     /// What broke it off; `None` while it flows, when it is whole, and when the upstream did not
     /// want the rest.
-    pub(crate) fn fault(&self) -> Option<BodyFault> {
+    pub fn fault(&self) -> Option<BodyFault> {
         self.0.end.get().and_then(Result::err).flatten()
     }
 
     /// Waits until no more of it will pass, for whatever reason. One waiter at a time.
-    pub(crate) async fn ended(&self) {
+    pub async fn ended(&self) {
         poll_fn(|cx| {
             if self.0.end.get().is_some() {
                 return Poll::Ready(());
@@ -190,7 +190,7 @@ impl Watched {
 }
 
 /// The client's body.
-pub(crate) struct Upload {
+pub struct Upload {
     incoming: Incoming,
     /// Whether `incoming` says for certain that its end has come: over HTTP/2 hyper also ends a
     /// body that the peer reset without an error (RFC 9113, section 8.1), which is not whole.

@@ -15,7 +15,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::super::hop::{Towards, strip_trailers};
 use super::super::names::Reserved;
@@ -24,7 +23,7 @@ use super::idle::Idle;
 
 /// How a response body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Whole.
     Whole,
     /// Broken off.
@@ -35,30 +34,35 @@ pub(crate) enum Outcome {
 
 /// The end of a response body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BodyEnd {
+pub struct BodyEnd {
     /// Bytes that have passed.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// How it ended.
-    pub(crate) outcome: Outcome,
+    pub outcome: Outcome,
 }
 
 /// What is sent to the client as the body.
-pub(crate) struct ResponseBody {
-    source: Source,
+pub struct ResponseBody<B: UpstreamSource> {
+    source: Source<B>,
     bytes: u64,
     ended: Option<Outcome>,
     on_end: Option<Box<dyn FnOnce(BodyEnd)>>,
     guard: Option<Box<dyn Any>>,
 }
 
-enum Source {
+/// What an upstream's body must be: the room that talks to upstreams has its own type.
+pub trait UpstreamSource: Body<Data = Bytes, Error: Into<BodyFault>> + Unpin {}
+
+impl<B: Body<Data = Bytes, Error: Into<BodyFault>> + Unpin> UpstreamSource for B {}
+
+enum Source<B> {
     Empty,
     Full(Bytes),
-    Upstream(Box<Download>),
+    Upstream(Box<Download<B>>),
 }
 
-struct Download {
-    incoming: Incoming,
+struct Download<B> {
+    incoming: B,
     /// As for uploads: whether `incoming` says for certain that its end has come.
     tells_end: bool,
     idle: Idle,
@@ -66,14 +70,14 @@ struct Download {
     reserved: Arc<Reserved>,
 }
 
-impl ResponseBody {
+impl<B: UpstreamSource> ResponseBody<B> {
     /// No body.
-    pub(crate) const fn empty() -> Self {
+    pub const fn empty() -> Self {
         Self::of(Source::Empty)
     }
 
     /// These bytes.
-    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::of(if bytes.is_empty() {
             Source::Empty
@@ -83,8 +87,8 @@ impl ResponseBody {
     }
 
     /// What the upstream sends over `version`, with at most `idle` between two pieces.
-    pub(crate) fn upstream(
-        incoming: Incoming,
+    pub fn upstream(
+        incoming: B,
         version: Version,
         idle: Option<Duration>,
         reserved: Arc<Reserved>,
@@ -99,7 +103,7 @@ impl ResponseBody {
     }
 
     /// Breaks off when the signal comes; only an upstream's body can be cut.
-    pub(crate) fn cut_by(mut self, signal: CutSignal) -> Self {
+    pub fn cut_by(mut self, signal: CutSignal) -> Self {
         if let Source::Upstream(download) = &mut self.source {
             download.cut = Some(signal);
         }
@@ -108,18 +112,18 @@ impl ResponseBody {
 
     /// Calls `told` once, when the body has ended: before its last piece is handed on where the
     /// length is known, before its end is where it is not.
-    pub(crate) fn on_end(mut self, told: impl FnOnce(BodyEnd) + 'static) -> Self {
+    pub fn on_end(mut self, told: impl FnOnce(BodyEnd) + 'static) -> Self {
         self.on_end = Some(Box::new(told));
         self
     }
 
     /// Holds on to `guard` until the body has ended.
-    pub(crate) fn holding(mut self, guard: impl Any) -> Self {
+    pub fn holding(mut self, guard: impl Any) -> Self {
         self.guard = Some(Box::new(guard));
         self
     }
 
-    const fn of(source: Source) -> Self {
+    const fn of(source: Source<B>) -> Self {
         Self {
             source,
             bytes: 0,
@@ -199,7 +203,7 @@ impl ResponseBody {
 
 type Piece = Option<Result<Frame<Bytes>, BodyFault>>;
 
-impl Source {
+impl<B: UpstreamSource> Source<B> {
     /// Whether nothing is left to be polled.
     fn is_over(&self) -> bool {
         match self {
@@ -210,7 +214,7 @@ impl Source {
     }
 }
 
-impl Download {
+impl<B: UpstreamSource> Download<B> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
         if self.cut.as_ref().is_some_and(|cut| cut.poll(cx)) {
             return Poll::Ready(Some(Err(BodyFault::Cut)));
@@ -223,7 +227,8 @@ impl Download {
             Poll::Ready(None) if !self.tells_end || self.incoming.is_end_stream() => {
                 Poll::Ready(None)
             }
-            Poll::Ready(None | Some(Err(_))) => Poll::Ready(Some(Err(BodyFault::UpstreamGone))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(Some(Err(BodyFault::UpstreamGone))),
             Poll::Pending if self.idle.poll(cx).is_ready() => {
                 Poll::Ready(Some(Err(BodyFault::UpstreamTimedOut)))
             }
@@ -242,7 +247,7 @@ impl Download {
     }
 }
 
-impl Body for ResponseBody {
+impl<B: UpstreamSource> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = BodyFault;
 
@@ -268,7 +273,7 @@ impl Body for ResponseBody {
     }
 }
 
-impl Drop for ResponseBody {
+impl<B: UpstreamSource> Drop for ResponseBody<B> {
     fn drop(&mut self) {
         // A body without a byte is never polled.
         let outcome = if self.source.is_over() {
@@ -280,14 +285,14 @@ impl Drop for ResponseBody {
     }
 }
 
-impl std::fmt::Debug for ResponseBody {
+impl<B: UpstreamSource> std::fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ResponseBody({} bytes so far)", self.bytes)
     }
 }
 
 /// Breaks a body off: the two ends of a signal, on one thread.
-pub(crate) fn cut() -> (Cut, CutSignal) {
+pub fn cut() -> (Cut, CutSignal) {
     let state = Rc::new(CutState::default());
     (Cut(Rc::clone(&state)), CutSignal(state))
 }
@@ -300,11 +305,11 @@ struct CutState {
 
 /// The end that cuts. Dropping it cuts nothing.
 #[derive(Clone)]
-pub(crate) struct Cut(Rc<CutState>);
+pub struct Cut(Rc<CutState>);
 
 impl Cut {
     /// Breaks the body off: the client sees a broken message, never a complete one.
-    pub(crate) fn now(&self) {
+    pub fn now(&self) {
         self.0.cut.set(true);
         if let Some(waker) = self.0.waiter.take() {
             waker.wake();
@@ -313,7 +318,7 @@ impl Cut {
 }
 
 /// The end that a body listens to.
-pub(crate) struct CutSignal(Rc<CutState>);
+pub struct CutSignal(Rc<CutState>);
 
 impl CutSignal {
     fn poll(&self, cx: &Context<'_>) -> bool {
