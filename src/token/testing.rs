@@ -45,8 +45,8 @@ pub(super) fn issuer() -> Issuer {
         algorithms: vec![Algorithm::HS256],
         keys: KeySource::Secret(secret(SECRET)),
         jwks: JwksTimes {
-            refresh: Duration::from_secs(600),
-            max_stale: Duration::from_secs(3600),
+            refresh: Duration::from_mins(10),
+            max_stale: Duration::from_hours(1),
             timeout: Duration::from_secs(5),
         },
         leeway: Duration::from_secs(30),
