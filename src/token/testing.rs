@@ -64,7 +64,10 @@ pub(super) fn issuer() -> Issuer {
 }
 
 pub(super) fn fetcher() -> Fetcher {
-    Fetcher::new(&TlsRoots::system()).unwrap()
+    static FETCHER: OnceLock<Fetcher> = OnceLock::new();
+    FETCHER
+        .get_or_init(|| Fetcher::new(&TlsRoots::system()).unwrap())
+        .clone()
 }
 
 pub(super) fn verifier(issuers: &[Issuer]) -> Verifier {

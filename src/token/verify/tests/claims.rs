@@ -388,3 +388,27 @@ fn what_was_claimed_is_told_apart() {
     assert_eq!(claimed.issuer.as_deref(), Some("app"));
     assert_eq!(verifier.claimed("a.b.c"), Claimed::default());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_other_text_than_the_token_itself_verifies(
+        at in 0..10_000_usize,
+        with in proptest::char::range('\0', '\u{ff}'),
+    ) {
+        let verifier = verifier(&[issuer()]);
+        let good = hs256(&payload(&json!({})));
+        let mut text: Vec<char> = good.chars().collect();
+        let at = at % text.len();
+        text[at] = with;
+        let text: String = text.into_iter().collect();
+        proptest::prop_assert_eq!(verifier.try_verify(&text, now()).is_ok(), text == good);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(header in ".{0,40}", payload in "\\PC{0,60}") {
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let token = signed(&header, &payload, Algorithm::HS256, &key);
+        proptest::prop_assert!(verifier(&[issuer()]).try_verify(&token, now()).is_err());
+        proptest::prop_assert!(verifier(&[issuer()]).try_verify(&header, now()).is_err());
+    }
+}
