@@ -37,9 +37,11 @@ impl Answer {
     }
 }
 
+type Answers = Mutex<Box<dyn Fn(&str) -> Answer + Send>>;
+
 pub(crate) struct Loopback {
     port: u16,
-    answers: Arc<Mutex<Box<dyn Fn(&str) -> Answer + Send>>>,
+    answers: Arc<Answers>,
     asked: watch::Receiver<usize>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -48,8 +50,7 @@ impl Loopback {
     pub(crate) async fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let answers: Arc<Mutex<Box<dyn Fn(&str) -> Answer + Send>>> =
-            Arc::new(Mutex::new(Box::new(move |_| answer.clone())));
+        let answers: Arc<Answers> = Arc::new(Mutex::new(Box::new(move |_| answer.clone())));
         let (count, asked) = watch::channel(0);
         let shared = Arc::clone(&answers);
         let task = tokio::spawn(async move {
@@ -98,11 +99,7 @@ impl Drop for Loopback {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    answers: &Mutex<Box<dyn Fn(&str) -> Answer + Send>>,
-    count: &watch::Sender<usize>,
-) {
+async fn serve(mut stream: TcpStream, answers: &Answers, count: &watch::Sender<usize>) {
     let mut head = Vec::new();
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {

@@ -246,3 +246,6 @@ fn remedy(algorithm: Algorithm) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

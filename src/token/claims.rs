@@ -56,13 +56,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
     #[test]
     fn a_path_reaches_into_objects_unless_the_name_is_whole() {
-        let claims = object(json!({
+        let claims = object(&json!({
             "a": {"b": {"c": 1}, "d": null},
             "x.y": 2,
             "x": {"y": 3},
@@ -81,12 +81,12 @@ mod tests {
     #[test]
     fn what_is_put_is_found_there() {
         for path in ["sub", "a.b", "a.new", "n.e.w", "x.y", "https://e.example/t"] {
-            let mut claims = object(json!({"a": {"b": 1}, "x.y": 2}));
+            let mut claims = object(&json!({"a": {"b": 1}, "x.y": 2}));
             let path = ClaimPath(path.into());
             assert!(put(&mut claims, &path, json!("v")));
             assert_eq!(find(&claims, &path), Some(&json!("v")));
         }
-        let mut claims = object(json!({"a": 5}));
+        let mut claims = object(&json!({"a": 5}));
         assert!(!put(&mut claims, &ClaimPath("a.b".into()), json!(1)));
     }
 }

@@ -7,11 +7,15 @@
 use std::sync::{Once, OnceLock};
 
 use aws_lc_rs::rand;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::CryptoProvider;
-use jsonwebtoken::errors::Error;
-use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, OctetKeyPairParameters,
+    OctetKeyPairType, ThumbprintHash,
+};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, Header};
 use serde::Serialize;
 
@@ -46,9 +50,30 @@ pub(super) fn sign(
 /// The public half of a private key, and its RFC 7638 thumbprint.
 pub(super) fn public_half(key: &EncodingKey, algorithm: Algorithm) -> Result<(Jwk, String), Error> {
     provider();
-    let jwk = Jwk::from_encoding_key(key, algorithm)?;
+    let jwk = if algorithm == Algorithm::EdDSA {
+        ed25519_public_half(key)?
+    } else {
+        Jwk::from_encoding_key(key, algorithm)?
+    };
     let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256)?;
     Ok((jwk, thumbprint))
+}
+
+/// jsonwebtoken knows Ed25519 keys by their length, and so only PKCS #8 without the public key.
+fn ed25519_public_half(key: &EncodingKey) -> Result<Jwk, Error> {
+    let pair =
+        Ed25519KeyPair::from_pkcs8(key.as_bytes()).map_err(|_| ErrorKind::InvalidEddsaKey)?;
+    Ok(Jwk {
+        common: CommonParameters {
+            key_algorithm: Some(Algorithm::EdDSA.into()),
+            ..CommonParameters::default()
+        },
+        algorithm: AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+            key_type: OctetKeyPairType::OctetKeyPair,
+            curve: EllipticCurve::Ed25519,
+            x: URL_SAFE_NO_PAD.encode(pair.public_key()),
+        }),
+    })
 }
 
 /// A random id of 128 bits, for `jti`.

@@ -175,6 +175,19 @@ mod tests {
     }
 
     #[test]
+    fn rsa_is_read_in_both_forms() {
+        let pem = &super::super::testing::Pair::rsa().public_pem;
+        let key = public_key_from_pem(pem).unwrap();
+        let (_, der, _) = section(pem).unwrap().unwrap();
+        let mut outer = Reader(&der).sequence().unwrap();
+        outer.sequence().unwrap();
+        let inner = STANDARD.encode(&outer.take(BIT_STRING).unwrap()[1..]);
+        let pkcs1 =
+            format!("-----BEGIN RSA PUBLIC KEY-----\n{inner}\n-----END RSA PUBLIC KEY-----\n");
+        assert_eq!(public_key_from_pem(&pkcs1), Ok(key));
+    }
+
+    #[test]
     fn public_keys_and_certificates_are_read() {
         for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ED25519] {
             let pair = rcgen::KeyPair::generate_for(algorithm).unwrap();

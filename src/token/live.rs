@@ -252,3 +252,6 @@ impl LiveKeys {
         good
     }
 }
+
+#[cfg(test)]
+mod tests;

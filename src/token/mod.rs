@@ -21,6 +21,8 @@ mod public_key;
 mod reissue;
 mod remote;
 mod rules;
+#[cfg(test)]
+mod testing;
 mod vectors;
 mod verify;
 

@@ -156,3 +156,6 @@ impl std::fmt::Debug for Reissuer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
