@@ -290,3 +290,7 @@ async fn check(desk: Weak<Desk>) {
         tokio::time::sleep(HEALTH_POLL).await;
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;
