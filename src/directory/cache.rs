@@ -32,7 +32,7 @@ const ABSENT_CAPACITY: u64 = 10_000;
 const JITTER: u64 = 102;
 
 /// Longest life that moka is told; ours are checked on every hit.
-const LONGEST_KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
+const LONGEST_KEPT: Duration = Duration::from_hours(365 * 24);
 
 /// What a source answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,1 +1,264 @@
-//! Tests.
+//! Tests of the cache: what is stored, for how long, and what an invalidation takes away.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::ids::{AccountId, TenantId, UserId};
+
+const TTL: Duration = Duration::from_secs(10);
+const PUSHED_TTL: Duration = Duration::from_secs(100);
+const NEGATIVE_TTL: Duration = Duration::from_secs(4);
+const STALE: Duration = Duration::from_secs(50);
+
+fn cache() -> Cache {
+    Cache::new(&config::DirectoryCache {
+        capacity: 1000,
+        ttl: PUSHED_TTL,
+        ttl_without_push: TTL,
+        negative_ttl: NEGATIVE_TTL,
+        stale_if_error: STALE,
+    })
+}
+
+fn key(tenant: &str, subject: &str) -> Arc<Key> {
+    Arc::new(Key {
+        tenant: TenantId::parse(tenant).unwrap(),
+        lookup: "default".into(),
+        subject: UserId::parse(subject).unwrap(),
+    })
+}
+
+fn borrowed(key: &Key) -> KeyRef<'_> {
+    KeyRef {
+        tenant: &key.tenant,
+        lookup: &key.lookup,
+        subject: &key.subject,
+    }
+}
+
+fn row(id: &str, account: &str) -> Answer {
+    let Value::Object(row) =
+        json!({"id": id, "account": account, "active": true, "memberships": ["m"]})
+    else {
+        unreachable!()
+    };
+    Answer::Row(Box::new(Record::read(row).unwrap()))
+}
+
+fn user(tenant: &str, user: &str) -> Invalidation {
+    Invalidation::User {
+        tenant: TenantId::parse(tenant).unwrap(),
+        user: UserId::parse(user).unwrap(),
+    }
+}
+
+fn account(tenant: &str, account: &str) -> Invalidation {
+    Invalidation::Account {
+        tenant: TenantId::parse(tenant).unwrap(),
+        account: AccountId::parse(account).unwrap(),
+    }
+}
+
+fn tenant(tenant: &str) -> Invalidation {
+    Invalidation::Tenant(TenantId::parse(tenant).unwrap())
+}
+
+fn fill(cache: &Cache, key: &Arc<Key>, answer: Answer, now: Instant) {
+    let ticket = cache.ticket(now);
+    assert!(cache.store(ticket, key, answer).is_some());
+}
+
+fn account_in(cache: &Cache, key: &Key, now: Instant) -> Option<String> {
+    match cache.get(borrowed(key), now)? {
+        Cached::Known(row) => Some(row.account().unwrap().to_string()),
+        Cached::Absent(_) => Some("absent".into()),
+    }
+}
+
+#[test]
+fn e1_one_user_id_in_two_tenants_is_two_users() {
+    let (cache, now) = (cache(), Instant::now());
+    fill(&cache, &key("a", "7"), row("7", "1"), now);
+    fill(&cache, &key("b", "7"), row("7", "2"), now);
+    assert_eq!(account_in(&cache, &key("a", "7"), now).unwrap(), "1");
+    assert_eq!(account_in(&cache, &key("b", "7"), now).unwrap(), "2");
+    cache.invalidate(&user("a", "7"));
+    assert_eq!(account_in(&cache, &key("a", "7"), now), None);
+    assert_eq!(account_in(&cache, &key("b", "7"), now).unwrap(), "2");
+}
+
+#[test]
+fn e4_a_record_never_outlives_the_configured_life() {
+    let (cache, now) = (cache(), Instant::now());
+    let key = key("a", "7");
+    fill(&cache, &key, row("7", "1"), now);
+    assert!(account_in(&cache, &key, now + TTL * 8 / 10).is_some());
+    assert_eq!(account_in(&cache, &key, now + TTL), None);
+    cache.set_push_up(true);
+    assert!(account_in(&cache, &key, now + TTL).is_some());
+    assert_eq!(account_in(&cache, &key, now + PUSHED_TTL), None);
+    cache.set_push_up(false);
+    assert_eq!(account_in(&cache, &key, now + TTL), None);
+}
+
+#[test]
+fn e25_lives_are_spread() {
+    let (cache, now) = (cache(), Instant::now());
+    let keys: Vec<_> = (0..200).map(|n| key("a", &format!("u{n}"))).collect();
+    for (n, key) in keys.iter().enumerate() {
+        fill(&cache, key, row(&format!("u{n}"), "1"), now);
+    }
+    let alive = |at| {
+        let alive = keys
+            .iter()
+            .filter(|key| account_in(&cache, key, at).is_some());
+        alive.count()
+    };
+    assert_eq!(alive(now + TTL * 9 / 10), 200);
+    let half_way = alive(now + TTL * 95 / 100);
+    assert!((20..180).contains(&half_way), "{half_way}");
+    assert_eq!(alive(now + TTL), 0);
+}
+
+#[test]
+fn e13_absence_is_short_lived_and_gives_way_to_a_row() {
+    let (cache, now) = (cache(), Instant::now());
+    let key = key("a", "9");
+    fill(&cache, &key, Answer::Absent(Absence::User), now);
+    assert_eq!(account_in(&cache, &key, now).unwrap(), "absent");
+    assert_eq!(account_in(&cache, &key, now + NEGATIVE_TTL), None);
+    fill(&cache, &key, row("9", "1"), now);
+    assert_eq!(account_in(&cache, &key, now).unwrap(), "1");
+    fill(&cache, &key, Answer::Absent(Absence::User), now);
+    assert_eq!(account_in(&cache, &key, now).unwrap(), "absent");
+    assert!(cache.stale(borrowed(&key), now).is_none());
+}
+
+#[test]
+fn e13_a_user_that_is_created_is_found_on_push_however_it_is_looked_up() {
+    let (cache, now) = (cache(), Instant::now());
+    let by_mail = key("a", "new@example.com");
+    let elsewhere = key("b", "new@example.com");
+    fill(&cache, &by_mail, Answer::Absent(Absence::User), now);
+    fill(&cache, &elsewhere, Answer::Absent(Absence::User), now);
+    cache.invalidate(&user("a", "9"));
+    assert_eq!(account_in(&cache, &by_mail, now), None);
+    assert!(account_in(&cache, &elsewhere, now).is_some());
+}
+
+#[test]
+fn e13_a_flood_of_unknown_users_evicts_no_known_one() {
+    let (cache, now) = (cache(), Instant::now());
+    let known = key("a", "7");
+    fill(&cache, &known, row("7", "1"), now);
+    for n in 0..3 * ABSENT_CAPACITY {
+        let key = key("a", &format!("x{n}"));
+        fill(&cache, &key, Answer::Absent(Absence::User), now);
+    }
+    assert!(account_in(&cache, &known, now).is_some());
+    cache.missing.run_pending_tasks();
+    assert!(cache.missing.entry_count() <= ABSENT_CAPACITY);
+}
+
+#[test]
+fn a_look_up_by_another_key_is_invalidated_by_what_its_row_names() {
+    let now = Instant::now();
+    let mail = key("a", "bob@example.com");
+    for what in [
+        user("a", "7"),
+        user("a", "bob@example.com"),
+        account("a", "1"),
+        account("a", "m"),
+        tenant("a"),
+        Invalidation::All,
+    ] {
+        let cache = cache();
+        fill(&cache, &mail, row("7", "1"), now);
+        cache.invalidate(&what);
+        assert_eq!(account_in(&cache, &mail, now), None, "{what:?}");
+        assert!(cache.stale(borrowed(&mail), now).is_none(), "{what:?}");
+    }
+    for what in [
+        user("a", "8"),
+        account("a", "2"),
+        user("b", "7"),
+        tenant("b"),
+    ] {
+        let cache = cache();
+        fill(&cache, &mail, row("7", "1"), now);
+        cache.invalidate(&what);
+        assert!(account_in(&cache, &mail, now).is_some(), "{what:?}");
+    }
+}
+
+#[test]
+fn e16_a_row_that_was_asked_for_before_an_invalidation_is_refused() {
+    let now = Instant::now();
+    let mail = key("a", "bob@example.com");
+    for what in [
+        user("a", "7"),
+        user("a", "bob@example.com"),
+        account("a", "1"),
+        account("a", "m"),
+        tenant("a"),
+        Invalidation::All,
+    ] {
+        let cache = cache();
+        let ticket = cache.ticket(now);
+        cache.invalidate(&what);
+        assert!(
+            cache.store(ticket, &mail, row("7", "1")).is_none(),
+            "{what:?}"
+        );
+        assert_eq!(account_in(&cache, &mail, now), None, "{what:?}");
+        fill(&cache, &mail, row("7", "2"), now);
+        assert_eq!(account_in(&cache, &mail, now).unwrap(), "2");
+    }
+    let cache = cache();
+    let ticket = cache.ticket(now);
+    cache.invalidate(&account("a", "2"));
+    cache.invalidate(&user("b", "7"));
+    assert!(cache.store(ticket, &mail, row("7", "1")).is_some());
+}
+
+#[test]
+fn e22_stale_serves_only_within_its_bound() {
+    let (cache, now) = (cache(), Instant::now());
+    let key = key("a", "7");
+    fill(&cache, &key, row("7", "1"), now);
+    assert!(cache.stale(borrowed(&key), now + TTL).is_some());
+    assert!(cache.stale(borrowed(&key), now + STALE).is_some());
+    assert!(cache.stale(borrowed(&key), now + TTL + STALE).is_none());
+}
+
+#[test]
+fn the_index_holds_nothing_but_the_entries() {
+    let (cache, now) = (cache(), Instant::now());
+    for n in 0..5000 {
+        let name = format!("u{}", n % 2500);
+        fill(
+            &cache,
+            &key("a", &name),
+            row(&name, &format!("acc{}", n % 3)),
+            now,
+        );
+        fill(&cache, &key("b", &name), Answer::Absent(Absence::User), now);
+        if n % 700 == 0 {
+            cache.invalidate(&account("a", "acc1"));
+        }
+    }
+    cache.rows.run_pending_tasks();
+    cache.missing.run_pending_tasks();
+    assert!(cache.rows.entry_count() <= 1000);
+    // Each row names its subject (which is its user), its account and one membership.
+    assert_eq!(cache.rows_index.len() as u64, cache.rows.entry_count() * 3);
+    assert_eq!(
+        cache.missing_index.len() as u64,
+        cache.missing.entry_count()
+    );
+    cache.invalidate(&Invalidation::All);
+    cache.rows.run_pending_tasks();
+    cache.missing.run_pending_tasks();
+    assert_eq!(cache.rows_index.len(), 0);
+    assert_eq!(cache.missing_index.len(), 0);
+}

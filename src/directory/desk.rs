@@ -11,7 +11,7 @@ use super::health::Health;
 use super::invalidation::Invalidation;
 use super::key::Key;
 use super::lease::Leases;
-use super::memo::{Memo, Question};
+use super::memo::{Memo, Question, Told};
 use super::source::Source;
 use crate::config;
 use crate::ids::TenantId;
@@ -34,7 +34,7 @@ pub(super) struct Desk {
     gate: Gate,
     pub(super) domains: Memo<Question, TenantId>,
     pub(super) known: Memo<Question, ()>,
-    pub(super) tenant_flights: Arc<Flights<TenantAsk, Option<TenantId>>>,
+    pub(super) tenant_flights: Arc<Flights<TenantAsk, Told<TenantId>>>,
     tenant_gate: Gate,
     pub(super) leases: Leases,
     pub(super) health: Health,
@@ -100,7 +100,7 @@ impl Desk {
     pub(super) async fn ask_about_tenant(
         self: Arc<Self>,
         ask: TenantAsk,
-        seat: Seat<TenantAsk, Option<TenantId>>,
+        seat: Seat<TenantAsk, Told<TenantId>>,
     ) {
         let attempt = async |number| {
             pause(number).await;
@@ -124,7 +124,7 @@ impl Desk {
     fn remember(
         &self,
         ask: &TenantAsk,
-        answer: Option<TenantId>,
+        answer: Told<TenantId>,
         number: u64,
         asked_at: Instant,
     ) -> bool {
@@ -141,7 +141,7 @@ impl Desk {
     }
 
     /// What is remembered about a question.
-    pub(super) fn remembered(&self, ask: &TenantAsk) -> Option<Option<TenantId>> {
+    pub(super) fn remembered(&self, ask: &TenantAsk) -> Option<Told<TenantId>> {
         let now = Instant::now();
         match ask {
             TenantAsk::Domain(question) => self.domains.get(question, now),
@@ -170,18 +170,19 @@ impl Desk {
         }
     }
 
-    async fn find_tenant(&self, ask: &TenantAsk) -> Result<Option<TenantId>, SourceError> {
-        match ask {
+    async fn find_tenant(&self, ask: &TenantAsk) -> Result<Told<TenantId>, SourceError> {
+        let found = match ask {
             TenantAsk::Domain(question) => {
                 self.source
                     .tenant_of_domain(&question.query, &question.about)
-                    .await
+                    .await?
             }
             TenantAsk::Known(question, tenant) => {
                 let known = self.source.tenant_is_known(&question.query, tenant).await?;
-                Ok(known.then(|| tenant.clone()))
+                known.then(|| tenant.clone())
             }
-        }
+        };
+        Ok(found.map_or(Told::Missing, Told::Found))
     }
 
     fn hear<T>(&self, outcome: &Outcome<T>) {

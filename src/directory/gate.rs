@@ -57,15 +57,19 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::poll;
-    use std::pin::pin;
+    use std::pin::{Pin, pin};
+    use std::task::Poll;
+
+    async fn pending<F: Future>(future: &mut Pin<&mut F>) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
 
     #[tokio::test]
     async fn e25_a_full_queue_refuses_at_once() {
         let gate = Gate::new(1, 1);
         let inside = gate.enter().await.unwrap();
         let mut second = pin!(gate.enter());
-        assert!(poll!(&mut second).is_pending());
+        assert!(pending(&mut second).await);
         assert_eq!(gate.enter().await.err(), Some(Failure::Overloaded));
         drop(inside);
         assert!(second.await.is_ok());
@@ -78,9 +82,9 @@ mod tests {
         let _inside = gate.enter().await.unwrap();
         {
             let mut second = pin!(gate.enter());
-            assert!(poll!(&mut second).is_pending());
+            assert!(pending(&mut second).await);
         }
         let mut third = pin!(gate.enter());
-        assert!(poll!(&mut third).is_pending());
+        assert!(pending(&mut third).await);
     }
 }

@@ -21,9 +21,32 @@ pub(super) struct Question {
     pub(super) about: Box<str>,
 }
 
+/// An answer about a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Told<V> {
+    Found(V),
+    Missing,
+}
+
+impl<V> Told<V> {
+    pub(super) fn map<U>(self, found: impl FnOnce(V) -> U) -> Told<U> {
+        match self {
+            Self::Found(value) => Told::Found(found(value)),
+            Self::Missing => Told::Missing,
+        }
+    }
+
+    pub(super) fn found(self) -> Option<V> {
+        match self {
+            Self::Found(value) => Some(value),
+            Self::Missing => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Remembered<V> {
-    answer: Option<V>,
+    answer: Told<V>,
     number: u64,
     asked_at: Instant,
 }
@@ -63,8 +86,8 @@ where
         }
     }
 
-    /// The remembered answer, unless it is past its life; `Some(None)` is "there is none".
-    pub(super) fn get(&self, key: &K, now: Instant) -> Option<Option<V>> {
+    /// The remembered answer, unless it is past its life.
+    pub(super) fn get(&self, key: &K, now: Instant) -> Option<Told<V>> {
         let fresh = |remembered: &Remembered<V>, life| {
             remembered.number == self.number()
                 && now.saturating_duration_since(remembered.asked_at) < life
@@ -88,11 +111,11 @@ where
     /// Remembers an answer. `false` when everything was forgotten since it was asked for: then the
     /// answer may be outdated and has to be asked for again. An entry that a forgetting overtakes
     /// here is harmless, for its number says so on every hit.
-    pub(super) fn store(&self, key: K, answer: Option<V>, number: u64, asked_at: Instant) -> bool {
+    pub(super) fn store(&self, key: K, answer: Told<V>, number: u64, asked_at: Instant) -> bool {
         if number != self.number() {
             return false;
         }
-        let (space, other) = if answer.is_some() {
+        let (space, other) = if matches!(answer, Told::Found(_)) {
             (&self.found, &self.missing)
         } else {
             (&self.missing, &self.found)
@@ -127,12 +150,12 @@ mod tests {
     fn an_answer_lives_as_long_as_configured() {
         let memo: Memo<&str, u8> = Memo::new(LIFE, LIFE / 2);
         let start = Instant::now();
-        assert!(memo.store("a", Some(1), memo.number(), start));
-        assert!(memo.store("b", None, memo.number(), start));
-        assert_eq!(memo.get(&"a", start), Some(Some(1)));
-        assert_eq!(memo.get(&"b", start), Some(None));
+        assert!(memo.store("a", Told::Found(1), memo.number(), start));
+        assert!(memo.store("b", Told::Missing, memo.number(), start));
+        assert_eq!(memo.get(&"a", start), Some(Told::Found(1)));
+        assert_eq!(memo.get(&"b", start), Some(Told::Missing));
         assert_eq!(memo.get(&"b", start + LIFE / 2), None);
-        assert_eq!(memo.get(&"a", start + LIFE / 2), Some(Some(1)));
+        assert_eq!(memo.get(&"a", start + LIFE / 2), Some(Told::Found(1)));
         assert_eq!(memo.get(&"a", start + LIFE), None);
     }
 
@@ -142,10 +165,10 @@ mod tests {
         let now = Instant::now();
         let before = memo.number();
         memo.forget();
-        assert!(!memo.store("a", Some(1), before, now));
+        assert!(!memo.store("a", Told::Found(1), before, now));
         assert_eq!(memo.get(&"a", now), None);
-        assert!(memo.store("a", Some(2), memo.number(), now));
-        assert_eq!(memo.get(&"a", now), Some(Some(2)));
+        assert!(memo.store("a", Told::Found(2), memo.number(), now));
+        assert_eq!(memo.get(&"a", now), Some(Told::Found(2)));
         memo.forget();
         assert_eq!(memo.get(&"a", now), None);
     }
@@ -154,10 +177,10 @@ mod tests {
     fn e13_a_host_that_appears_replaces_its_absence() {
         let memo: Memo<&str, u8> = Memo::new(LIFE, LIFE);
         let now = Instant::now();
-        memo.store("a", None, memo.number(), now);
-        memo.store("a", Some(1), memo.number(), now);
-        assert_eq!(memo.get(&"a", now), Some(Some(1)));
-        memo.store("a", None, memo.number(), now);
-        assert_eq!(memo.get(&"a", now), Some(None));
+        memo.store("a", Told::Missing, memo.number(), now);
+        memo.store("a", Told::Found(1), memo.number(), now);
+        assert_eq!(memo.get(&"a", now), Some(Told::Found(1)));
+        memo.store("a", Told::Missing, memo.number(), now);
+        assert_eq!(memo.get(&"a", now), Some(Told::Missing));
     }
 }

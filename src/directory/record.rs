@@ -220,11 +220,15 @@ fn attribute(value: Value) -> Option<String> {
     }
 }
 
+/// A text without what the comparison of a source may pass over: case, and the marks of a UUID.
 fn folded(text: &str) -> String {
-    text.chars()
-        .filter(|c| !matches!(c, '{' | '}' | '-' | '_' | ' '))
-        .flat_map(char::to_lowercase)
-        .collect()
+    let lower = text.to_lowercase();
+    let digits: String = lower
+        .chars()
+        .filter(|c| !matches!(c, '{' | '}' | '-'))
+        .collect();
+    let is_uuid = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_uuid { digits } else { lower }
 }
 
 /// Whether two texts are one number that is not spelt the same. Two canonical integers never are:

@@ -228,7 +228,7 @@ impl Directory {
         let desk = &self.desk;
         if let Some(answer) = desk.remembered(&ask) {
             desk.metrics.directory_hits.inc();
-            return Ok(answer);
+            return Ok(answer.found());
         }
         let answer = desk
             .tenant_flights
@@ -243,7 +243,7 @@ impl Directory {
                 || None,
             )
             .await;
-        Ok(answer?)
+        Ok(answer?.found())
     }
 }
 
@@ -290,3 +290,7 @@ async fn check(desk: Weak<Desk>) {
         tokio::time::sleep(HEALTH_POLL).await;
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

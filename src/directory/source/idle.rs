@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Longest life of a connection, so that a database that moved is followed.
-const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+const LONGEST_LIFE: Duration = Duration::from_mins(30);
 
 /// Longest time that a connection is kept unused.
-const LONGEST_IDLE: Duration = Duration::from_secs(10 * 60);
+const LONGEST_IDLE: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
 pub(super) struct Idle<C> {

@@ -43,7 +43,7 @@ const NOBODY: &str = "countersign-probe";
 pub(super) enum Source {
     File(FileSource),
     Sqlite(SqliteSource),
-    Postgres(PostgresSource),
+    Postgres(Box<PostgresSource>),
     Http(HttpSource),
 }
 
@@ -72,7 +72,8 @@ impl Source {
             }
             config::DirectorySource::Postgres { at, lookups, .. } => {
                 let queries = Queries::build(at, lookups, tenants, Dialect::Postgres)?;
-                PostgresSource::build(config, tenants, queries).map(Self::Postgres)
+                PostgresSource::build(config, tenants, queries)
+                    .map(|source| Self::Postgres(Box::new(source)))
             }
         }
     }

@@ -201,24 +201,24 @@ impl Reader<'_> {
     fn word(&mut self) -> Result<(), String> {
         let length = self.length_while(|c| is_word_start(c) || c.is_ascii_digit() || c == '$');
         let word = self.take(length).to_ascii_lowercase();
-        let escapes = self.dialect == Dialect::Postgres && word == "e";
+        let backslashes = self.dialect == Dialect::Postgres && word == "e";
         if self.first_word.is_none() {
             self.first_word = Some(word);
         }
-        if escapes && self.rest.starts_with('\'') {
+        if backslashes && self.rest.starts_with('\'') {
             return self.quote('\'', true);
         }
         Ok(())
     }
 
     /// A quoted string or identifier; a doubled quote stands for one.
-    fn quote(&mut self, quote: char, escapes: bool) -> Result<(), String> {
+    fn quote(&mut self, quote: char, backslashes: bool) -> Result<(), String> {
         let mut escaped = false;
         let mut characters = self.rest.char_indices().skip(1).peekable();
         while let Some((at, c)) = characters.next() {
             if escaped {
                 escaped = false;
-            } else if escapes && c == '\\' {
+            } else if backslashes && c == '\\' {
                 escaped = true;
             } else if c == quote {
                 if characters.peek().is_some_and(|(_, next)| *next == quote) {

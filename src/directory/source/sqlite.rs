@@ -146,7 +146,7 @@ impl SqliteSource {
         connection
             .lock_handle()
             .await
-            .map_err(failed)?
+            .map_err(|e| failed(&e))?
             .set_progress_handler(STEPS, move || Instant::now() < deadline);
         let mut query = sqlx::query::<Sqlite>(AssertSqlSafe(Arc::clone(text)));
         for value in values {
@@ -156,7 +156,7 @@ impl SqliteSource {
         {
             let mut found = query.fetch(&mut *connection);
             while rows.len() < 2
-                && let Some(row) = found.try_next().await.map_err(failed)?
+                && let Some(row) = found.try_next().await.map_err(|e| failed(&e))?
             {
                 rows.push(object(&row)?);
             }
@@ -182,12 +182,12 @@ impl SqliteSource {
             .disable_statement_logging()
             .connect()
             .await
-            .map_err(failed)?;
+            .map_err(|e| failed(&e))?;
         Ok(Kept::new(Opened { connection, file }))
     }
 }
 
-fn failed(error: sqlx::Error) -> SourceError {
+fn failed(error: &sqlx::Error) -> SourceError {
     SourceError::new(error.to_string())
 }
 
@@ -197,7 +197,7 @@ fn object(row: &SqliteRow) -> Result<Map<String, Value>, SourceError> {
     for (index, column) in row.columns().iter().enumerate() {
         let value = row
             .try_get_raw(index)
-            .map_err(failed)
+            .map_err(|e| failed(&e))
             .and_then(|value| json(value, column.name()))?;
         if members.insert(column.name().to_owned(), value).is_some() {
             return Err(SourceError::new(format!(
