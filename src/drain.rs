@@ -18,6 +18,8 @@ pub enum Phase {
     NotReady,
     /// No longer accepting; everything open is asked to end.
     Closing,
+    /// Everything has ended, or its time is over.
+    Closed,
 }
 
 /// What is handed to everything that must know of the shutdown.
@@ -61,7 +63,9 @@ impl Drainer {
     pub async fn close(mut self, timeout: Duration) -> bool {
         self.phase.send_replace(Phase::Closing);
         drop(self.blocker.take());
-        tokio::time::timeout(timeout, self.blockers.recv()).await.is_ok()
+        let ended = tokio::time::timeout(timeout, self.blockers.recv()).await.is_ok();
+        self.phase.send_replace(Phase::Closed);
+        ended
     }
 }
 
@@ -76,7 +80,13 @@ impl Drain {
     pub async fn closing(&self) {
         let mut phase = self.phase.clone();
         // The sender lives until the process ends; its loss means the same as closing.
-        let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+        let _ = phase.wait_for(|phase| *phase >= Phase::Closing).await;
+    }
+
+    /// Resolves when nothing is waited for any more.
+    pub async fn closed(&self) {
+        let mut phase = self.phase.clone();
+        let _ = phase.wait_for(|phase| *phase == Phase::Closed).await;
     }
 
     /// Makes the end of the process wait for what holds the blocker.
@@ -106,6 +116,6 @@ mod tests {
         let (drainer, drain) = Drainer::new();
         let _held = drain.blocker();
         assert!(!drainer.close(Duration::from_secs(30)).await);
-        assert_eq!(drain.phase(), Phase::Closing);
+        assert_eq!(drain.phase(), Phase::Closed);
     }
 }

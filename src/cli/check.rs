@@ -23,8 +23,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let loaded = super::load(&arguments.file.config)?;
     let control = Control::start().map_err(|error| Stop::Failed(error.to_string()))?;
     let metrics = Arc::new(Metrics::new());
-    let gateway = Gateway::rooms(loaded.config(), &metrics, control.handle());
-    let listeners = crate::server::certificate_faults(loaded.config());
+    let gateway = Gateway::rooms(&loaded.config, &metrics, control.handle());
+    let listeners = crate::server::certificate_faults(&loaded.config);
     let gateway = match (gateway, listeners.is_empty()) {
         (Ok(gateway), true) => gateway,
         (Ok(_), false) => return Err(super::faults(&loaded, &listeners)),
@@ -34,11 +34,11 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         }
     };
     let mut said = String::new();
-    for warning in loaded.warnings() {
+    for warning in &loaded.warnings {
         eprintln!("warning: {}", loaded.render(warning));
     }
     if arguments.expand {
-        return super::print(&loaded.expand());
+        return super::print(&crate::config::expand(&loaded));
     }
     if arguments.connect {
         gateway.start(control.handle());

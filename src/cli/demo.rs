@@ -132,7 +132,7 @@ fn story(loaded: &Loaded, upstream: SocketAddr, folder: &Path) -> Result<String,
     say("# 8. move user 5 to account 99, live, and ask again with the same token as in 1.");
     say("#    Expect 200 in account 99.");
     say(&format!(
-        "sed -i.bak 's/account: \"12\" *# anna/account: \"99\" # anna/' {} && sleep 1 && curl -s {} -H 'Authorization: Bearer {anna}'\n",
+        "sed -i.bak '/# anna/s/account: \"[0-9]*\"/account: \"99\"/' {} && sleep 1 && curl -s {} -H 'Authorization: Bearer {anna}'\n",
         file.display(),
         url("acme", "/orders")
     ));
@@ -148,6 +148,7 @@ fn mint(config: &Config, tenant: &str, user: &str, account: Option<&str>) -> Res
         account: account.map(AccountId::parse).transpose().map_err(defect)?,
         tenant: Some(TenantId::parse(tenant).map_err(defect)?),
         ttl: TTL,
+        integer_ids: false,
         claims: Vec::new(),
     };
     let now = Clock.now().map_err(|error| Stop::Failed(error.to_string()))?;

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let address = match &arguments.config {
-        Some(path) => super::load(path)?.config().admin.address,
+        Some(path) => super::load(path)?.config.admin.address,
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
     };
     let answer = ask(reachable(address)).map_err(|error| Stop::Failed(format!("{address} does not answer: {error}")))?;

@@ -11,13 +11,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let mut loaded = super::load(&arguments.file.config)?;
-    telemetry::install(loaded.config().telemetry.log);
-    for warning in loaded.warnings() {
+    let loaded = super::load(&arguments.file.config)?;
+    telemetry::install(loaded.config.telemetry.log);
+    for warning in &loaded.warnings {
         tracing::warn!("{}", loaded.render(warning));
     }
-    let config = loaded.take_config();
-    let server = Server::build(config).map_err(|error| stop(&loaded, &error))?;
+    let server = Server::build(&loaded.config).map_err(|error| stop(&loaded, &error))?;
     server.run().map_err(|error| stop(&loaded, &error))
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{ConfigFile, Outcome, Stop};
+use crate::config::ClaimPath;
 use crate::ids::{AccountId, IdError, TenantId, UserId};
 use crate::telemetry::Clock;
 use crate::token::{MintRequest, mint_for};
@@ -35,12 +36,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let loaded = super::load(&arguments.file.config)?;
-    let issuers = &loaded.config().issuers;
+    let issuers = &loaded.config.issuers;
     let issuer = issuers.iter().find(|issuer| *issuer.name == *arguments.issuer).ok_or_else(|| {
         let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
         Stop::Wrong(format!("--issuer {}: no such issuer; there is {}", arguments.issuer, names.join(", ")))
     })?;
-    let ttl = crate::config::parse_duration(&arguments.ttl)
+    let ttl = crate::config::raw::Duration::parse(&arguments.ttl)
+        .map(|ttl| ttl.0)
         .filter(|ttl| *ttl > Duration::ZERO)
         .ok_or_else(|| Stop::Wrong(format!("--ttl {}: not a duration; write it as 30s, 5m or 1h", arguments.ttl)))?;
     let request = MintRequest {
@@ -48,6 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         account: arguments.account.as_deref().map(|text| id("--account", AccountId::parse(text))).transpose()?,
         tenant: arguments.tenant.as_deref().map(|text| id("--tenant", TenantId::parse(text))).transpose()?,
         ttl,
+        integer_ids: false,
         claims: arguments.claims.iter().map(|text| claim(text)).collect::<Result<_, _>>()?,
     };
     let now = Clock.now().map_err(|error| Stop::Failed(error.to_string()))?;
@@ -59,11 +62,11 @@ fn id<T>(flag: &str, parsed: Result<T, IdError>) -> Result<T, Stop> {
     parsed.map_err(|error| Stop::Wrong(format!("{flag}: {error}")))
 }
 
-fn claim(text: &str) -> Result<(String, Value), Stop> {
+fn claim(text: &str) -> Result<(ClaimPath, Value), Stop> {
     let (name, value) = text
         .split_once('=')
         .filter(|(name, _)| !name.is_empty())
         .ok_or_else(|| Stop::Wrong(format!("--claim {text}: write it as NAME=VALUE")))?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-    Ok((name.to_owned(), value))
+    Ok((ClaimPath(name.into()), value))
 }

@@ -98,7 +98,7 @@ impl Fault {
 }
 
 /// The whole configuration. Lists are in the file's order; names have been resolved to indices.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Data-path threads; `auto` has become the number of usable cores.
     pub workers: usize,

@@ -48,7 +48,7 @@ pub struct Carriers<'a> {
     /// The header section.
     pub headers: &'a HeaderMap,
     /// The one value of the cookie of this name.
-    pub cookie: &'a dyn Fn(&str) -> Result<Option<&'a str>, RepeatedCookie>,
+    pub cookie: &'a dyn Fn(&str) -> Result<Option<Cow<'a, str>>, RepeatedCookie>,
     /// The raw query, without the question mark.
     pub query: Option<&'a str>,
     /// The offered subprotocols of a WebSocket handshake; `None` where it is none.
@@ -133,7 +133,7 @@ impl Finder {
         {
             let found = match &place.place {
                 CredentialPlace::Bearer => bearer.map(Cow::Borrowed),
-                CredentialPlace::Cookie(name) => cookie(carriers, name)?.map(Cow::Borrowed),
+                CredentialPlace::Cookie(name) => cookie(carriers, name)?,
                 CredentialPlace::Query(parameter) => query(carriers, parameter)?,
                 CredentialPlace::WebSocketProtocol(prefix) => {
                     subprotocol(carriers, prefix)?.map(Cow::Borrowed)
@@ -177,7 +177,10 @@ impl Finder {
     }
 }
 
-fn cookie<'a>(carriers: &Carriers<'a>, name: &str) -> Result<Option<&'a str>, CredentialError> {
+fn cookie<'a>(
+    carriers: &Carriers<'a>,
+    name: &str,
+) -> Result<Option<Cow<'a, str>>, CredentialError> {
     let value = (carriers.cookie)(name)
         .map_err(|RepeatedCookie| CredentialError::Ambiguous("one cookie name with two values"))?;
     // Apps log people out by emptying the cookie.

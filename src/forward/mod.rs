@@ -115,7 +115,6 @@ impl Forwarder {
         hop::strip(&mut headers, &self.names, Towards::Upstream);
         self.names.strip(&mut headers);
         trail::write(&mut headers, &parts, &self.identity.headers.request_id, None);
-        trail::join_cookies(&mut headers, parts.cookies.joined());
         SanitizedRequest {
             method: parts.method,
             path: parts.path.as_str().to_owned(),

@@ -12,11 +12,13 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::audit::{Claimed, Line};
 use crate::auth::{Evidence, Grant};
 use crate::config::Cors;
+use crate::credential::Presented;
 use crate::ids::{AccountId, UserId};
 use crate::reason::Reason;
 use crate::reject::{Audience, Rejection, status};
 use crate::route::Route;
 use crate::telemetry::{Clock, UnixTime};
+use crate::token::Verifier;
 use crate::wire::{ConnectionInfo, RawRequest, RequestId, Unreadable};
 
 /// Longest path in an audit line, in bytes.
@@ -36,6 +38,8 @@ pub(crate) struct Case {
     /// What the decision looked at.
     pub(crate) evidence: Evidence,
     acting: Option<Acting>,
+    /// What the first credential claims; proven only where the evidence says so.
+    claimed: Option<Claimed>,
     /// The upstream's name, once something was sent to it.
     pub(super) upstream: Option<Arc<str>>,
     /// Whom the upstream says it acted as.
@@ -64,6 +68,7 @@ impl Case {
             navigation: None,
             evidence: Evidence::default(),
             acting: None,
+            claimed: None,
             upstream: None,
             acted_as: None,
             subprotocol: None,
@@ -111,6 +116,14 @@ impl Case {
         self.route = Some(Arc::clone(route));
     }
 
+    /// Notes what a refused request's first credential claims.
+    pub(super) fn claims(&mut self, presented: &Presented, verifier: &Verifier) {
+        self.claimed = presented.tokens().first().map(|carried| {
+            let claimed = verifier.claimed(carried.token.expose());
+            Claimed { tenant: claimed.tenant, user: claimed.user, account: claimed.account }
+        });
+    }
+
     /// Notes who was let through.
     pub(super) fn granted(&mut self, grant: &Grant) {
         self.acting = grant.principal().map(|principal| Acting {
@@ -142,20 +155,12 @@ impl Case {
         let mut line = self.line("deny", reason, status);
         line.detail = Some(detail.to_owned()).filter(|detail| !detail.is_empty());
         if self.acting.is_none() {
-            match (&self.evidence.binding, &self.evidence.verified) {
-                (Some(binding), _) => {
+            match &self.evidence.binding {
+                Some(binding) => {
                     line.user = Some(binding.user().clone());
                     line.account = binding.account().cloned();
                 }
-                (None, Some(verified)) => {
-                    let token = verified.token();
-                    line.claimed = Some(Claimed {
-                        tenant: token.tenant().cloned(),
-                        user: Some(token.user().clone()),
-                        account: token.account().cloned(),
-                    });
-                }
-                (None, None) => {}
+                None => line.claimed = self.claimed.clone().filter(|claimed| !claimed.is_empty()),
             }
         }
         line

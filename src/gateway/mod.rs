@@ -196,7 +196,6 @@ impl Gateway {
         // 4. What it carries, read before sanitising takes it away; a public route never looks.
         let presented = if nobody { Default::default() } else { self.find(&raw, &matched)? };
         self.note_subprotocol(&raw, &presented, case);
-        case.claimed(&presented, &self.verifier());
         let streams = raw.websocket().is_some();
         let ask = Ask { tenant, presented, origin: self.origin_facts(&raw) };
         let mut clean = self.forwarder.sanitize(raw, body);
@@ -204,7 +203,8 @@ impl Gateway {
         let mut lease = None;
         let slot = streams.then_some(&mut lease);
         let seen = (&mut case.evidence, &mut *trace);
-        let grant = self.authenticator.decide(&matched, &ask, now, slot, seen).await?;
+        let decision = self.authenticator.decide(&matched, &ask, now, slot, seen).await;
+        let grant = decision.inspect_err(|_| case.claims(&ask.presented, self.verifier()))?;
         if matched.preflight.is_some() {
             clean = clean.without_credentials();
         }

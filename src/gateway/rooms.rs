@@ -170,7 +170,7 @@ impl Gateway {
     pub fn components(&self) -> Vec<(&'static str, Component)> {
         let keys = self.verifier.status();
         let missing: Vec<&str> =
-            keys.iter().filter(|(_, status)| !status.is_usable()).map(|(issuer, _)| &**issuer).collect();
+            keys.iter().filter(|(_, status)| !status.ready).map(|(issuer, _)| &**issuer).collect();
         let keys = Component {
             ready: missing.is_empty(),
             detail: if missing.is_empty() { "ok".into() } else { format!("no keys of {}", missing.join(", ")) },
@@ -183,12 +183,26 @@ impl Gateway {
         vec![("keys", keys), ("directory", directory), ("invalidation", invalidation), ("upstreams", upstreams)]
     }
 
+    /// Waits until every issuer has its keys, or has failed to get them, at most this long.
+    pub async fn keys_settled(&self, most: Duration) {
+        let settled = async {
+            while self.verifier.status().iter().any(|(_, status)| !status.ready && status.error.is_none()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(most, settled).await;
+    }
+
     /// Tries the directory, the key sets and the upstreams.
     pub async fn probe(&self) -> Vec<(String, Result<String, String>)> {
         let mut outcomes = vec![("directory".to_owned(), self.directory.probe().await.map(|()| "ok".to_owned()))];
-        self.verifier.settled(PROBE).await;
+        self.keys_settled(PROBE).await;
         for (issuer, status) in self.verifier.status() {
-            let outcome = if status.is_usable() { Ok("ok".to_owned()) } else { Err("no usable keys".to_owned()) };
+            let outcome = if status.ready {
+                Ok(format!("{} keys", status.keys))
+            } else {
+                Err(status.error.unwrap_or_else(|| "no keys yet".into()))
+            };
             outcomes.push((format!("keys of {issuer}"), outcome));
         }
         for (index, name) in self.upstream_names.iter().enumerate() {

@@ -18,8 +18,7 @@ use tokio::net::TcpStream;
 use super::deadline::{Activity, Deadlined, InProgress, Timeouts};
 use super::tls::Certificates;
 use crate::config::Limits;
-use crate::forward::ResponseBody;
-use crate::gateway::{self, Core};
+use crate::gateway::{self, Core, ResponseBody};
 use crate::wire::ConnectionInfo;
 
 /// How long a connection may be idle between two requests: longer than the 60 s after which common

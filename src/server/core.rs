@@ -54,7 +54,7 @@ pub(super) fn run(gateway: Arc<Gateway>, sockets: Vec<Socket>, drain: Drain, con
         for task in accepting {
             task.abort();
         }
-        core.until_idle().await;
+        drain.closed().await;
         Ok(())
     })
 }

@@ -66,9 +66,16 @@ pub struct Server {
     admin: std::net::TcpListener,
 }
 
+/// What is wrong with the listeners' certificates, for `check`.
+#[must_use]
+pub fn certificate_faults(config: &Config) -> Vec<Fault> {
+    config.listeners.iter().filter_map(|listener| tls::Certificates::build(listener).err()).flatten().collect()
+}
+
 impl Server {
     /// Builds every room and binds every port.
-    pub fn build(config: Config) -> Result<Self, ServerError> {
+    pub fn build(config: &Config) -> Result<Self, ServerError> {
+        let config = config.clone();
         let control = Control::start()?;
         let metrics = Arc::new(Metrics::new());
         let mut faults = Vec::new();
@@ -133,18 +140,15 @@ impl Server {
         tracing::info!(address = %config.admin.address, "admin listening");
 
         let outcome = control_flow(&control, drainer, &drain, &config, &threads);
-        // Nothing new comes in now; cores end when their connections have, or are left behind when
-        // the drain's time was over.
-        let drained = outcome.is_ok();
-        if drained {
-            for thread in threads {
-                thread.join().map_err(|_| ServerError::Core)??;
-            }
+        if matches!(outcome, Err(ServerError::Core)) {
+            return outcome;
         }
+        for thread in threads {
+            thread.join().map_err(|_| ServerError::Core)??;
+        }
+        // The sink's thread ends when its last handle is gone and its queue is written.
         drop((gateway, control));
-        if drained {
-            let _ = audit.join();
-        }
+        let _ = audit.join();
         outcome
     }
 }
@@ -194,7 +198,7 @@ fn control_flow(
         match outcome.recv_timeout(Duration::from_millis(500)) {
             Ok(true) => return Ok(()),
             Ok(false) => return Err(ServerError::Drain),
-            Err(_) if threads.iter().any(JoinHandle::is_finished) && phase.phase() != crate::drain::Phase::Closing => {
+            Err(_) if threads.iter().any(JoinHandle::is_finished) && phase.phase() < crate::drain::Phase::Closing => {
                 return Err(ServerError::Core);
             }
             Err(_) => {}

@@ -41,7 +41,7 @@ pub struct AssertionClaims<'a> {
     /// The account, if any.
     pub account: Option<&'a AccountId>,
     /// The live roles.
-    pub roles: &'a [String],
+    pub roles: &'a [Arc<str>],
 }
 
 /// Signs assertions and publishes the keys that verify them.
@@ -66,7 +66,7 @@ struct Payload<'a> {
     tenant: &'a TenantId,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a AccountId>,
-    roles: &'a [String],
+    roles: &'a [Arc<str>],
     iat: u64,
     nbf: u64,
     exp: u64,
