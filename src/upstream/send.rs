@@ -133,6 +133,12 @@ impl Pools {
         })
     }
 
+    /// The metrics it counts in.
+    #[cfg(test)]
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// How many HTTP/1.1 connections are idle.
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
