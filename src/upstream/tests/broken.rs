@@ -1,6 +1,6 @@
 //! Upstreams that break the protocol, and clients that go away.
 
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::StreamBody;
 use tokio::sync::mpsc;
 
@@ -150,15 +150,15 @@ async fn c13_interim_responses_are_skipped() {
     .await;
 }
 
-type Chunks = mpsc::UnboundedReceiver<Result<Frame<Bytes>, std::io::Error>>;
+type Chunk = Result<Frame<Bytes>, std::io::Error>;
 
 fn upload(
     length: Option<usize>,
 ) -> (
-    mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>,
-    Outgoing<impl http_body::Body<Data = Bytes, Error = std::io::Error> + 'static>,
+    mpsc::UnboundedSender<Chunk>,
+    Outgoing<impl Body<Data = Bytes, Error = std::io::Error> + 'static>,
 ) {
-    let (sender, mut receiver): (_, Chunks) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
     let stream = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
     let request = match length {
         Some(length) => Request::post("/up").header("content-length", length),
@@ -232,7 +232,7 @@ async fn c7_a_failed_upload_never_looks_complete() {
                     assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
                     assert!(rest.len() < 100);
                 };
-                let (_, sent) = tokio::join!(serve, pools.send(request));
+                let ((), sent) = tokio::join!(serve, pools.send(request));
                 assert_eq!(sent.unwrap_err(), UpstreamError::RequestBody);
             }
         }

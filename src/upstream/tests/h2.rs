@@ -177,3 +177,57 @@ async fn a_slow_head_is_a_timeout_and_does_not_end_the_others() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn c7_a_failed_upload_resets_its_stream() {
+    core(async {
+        let (listener, address) = listen().await;
+        let (tell, told) = tokio::sync::oneshot::channel();
+        tokio::task::spawn_local(async move {
+            let tcp = accept(&listener).await;
+            let mut connection = ::h2::server::handshake(tcp).await.unwrap();
+            let (request, _respond) = connection.accept().await.unwrap().unwrap();
+            let mut body = request.into_body();
+            tokio::task::spawn_local(async move {
+                while let Some(chunk) = body.data().await {
+                    if chunk.is_err() {
+                        return tell.send(true).unwrap();
+                    }
+                }
+                tell.send(false).unwrap();
+            });
+            while connection.accept().await.is_some() {}
+        });
+        let pools = pools(h2c(address));
+        let chunks = [
+            Ok(http_body::Frame::data(Bytes::from_static(b"half"))),
+            Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+        ];
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(chunks));
+        let request = outgoing(Request::post("/").body(body).unwrap());
+        let error = pools.send(request).await.unwrap_err();
+        assert_eq!(error, UpstreamError::RequestBody);
+        assert!(told.await.unwrap(), "the body ended in an error");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_time() {
+    core(async {
+        let (listener, address) = listen().await;
+        let mut config = h2c(address);
+        config.timeouts.pool_idle = SHORT;
+        let pools = pools(config);
+        let serve = async {
+            let tcp = accept(&listener).await;
+            let mut connection = ::h2::server::handshake(tcp).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_response(Response::new(()), true).unwrap();
+            }
+        };
+        let ((), answer) = tokio::join!(serve, fetch(&pools, "/"));
+        answer.unwrap();
+    })
+    .await;
+}

@@ -3,6 +3,7 @@
 
 mod broken;
 mod h2;
+mod retry;
 mod reuse;
 mod time;
 mod tls;
@@ -172,5 +173,5 @@ async fn idle(pools: &Pools, count: usize) {
 
 /// Runs a test on one core, as the data path does.
 async fn core<F: Future>(test: F) -> F::Output {
-    LocalSet::new().run_until(test).await
+    LocalSet::new().run_until(Box::pin(test)).await
 }

@@ -27,7 +27,7 @@ async fn a_head_that_does_not_come_is_a_timeout() {
             head(&mut stream).await;
             assert_eq!(head(&mut stream).await, "", "closed, and not asked again");
         };
-        let (_, answer) = tokio::join!(serve, pools.send(hurried(get("/"))));
+        let ((), answer) = tokio::join!(serve, pools.send(hurried(get("/"))));
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;
@@ -94,7 +94,7 @@ async fn an_upload_that_the_client_stalls_is_the_clients() {
             head(&mut stream).await;
             assert_eq!(head(&mut stream).await, "", "closed");
         };
-        let (_, answer) = tokio::join!(serve, pools.send(hurried(request)));
+        let ((), answer) = tokio::join!(serve, pools.send(hurried(request)));
         assert_eq!(answer.unwrap_err(), UpstreamError::RequestBody);
     })
     .await;
@@ -105,8 +105,9 @@ async fn an_upload_that_the_upstream_does_not_read_is_the_upstreams() {
     core(async {
         let (listener, address) = listen().await;
         let pools = pools(upstream(&[address]));
-        let endless = futures_util::stream::repeat_with(|| {
-            Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(&[0; 65536])))
+        let chunk = Bytes::from(vec![0; 65536]);
+        let endless = futures_util::stream::repeat_with(move || {
+            Ok::<_, std::io::Error>(Frame::data(chunk.clone()))
         });
         let request = Request::post("/").header("transfer-encoding", "chunked");
         let request = outgoing(request.body(StreamBody::new(endless)).unwrap());
@@ -130,11 +131,11 @@ async fn the_heads_deadline_begins_after_the_upload() {
         let body = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
         let request = Request::post("/").header("transfer-encoding", "chunked");
         let mut request = outgoing(request.body(StreamBody::new(body)).unwrap());
-        request.timeouts.response_head = SHORT;
+        request.timeouts.response_head = 4 * SHORT;
         let mut pace = tokio::time::interval(SHORT);
         let upload = async {
             // Far longer than the head's deadline, all in all.
-            for _ in 0..4 {
+            for _ in 0..8 {
                 pace.tick().await;
                 let frame = Frame::data(Bytes::from_static(b"x"));
                 sender.send(Ok::<_, std::io::Error>(frame)).unwrap();
@@ -148,7 +149,7 @@ async fn the_heads_deadline_begins_after_the_upload() {
             say(&mut stream, &ok("got it")).await;
             stream
         };
-        let (_, _stream, answer) = tokio::join!(upload, serve, pools.send(request));
+        let ((), _stream, answer) = tokio::join!(upload, serve, pools.send(request));
         assert_eq!(text(answer.unwrap()).await.unwrap(), "got it");
     })
     .await;
