@@ -31,7 +31,7 @@ pub(super) async fn dial(
         .await
         .unwrap_or(Err(UpstreamError::Timeout))
         .inspect_err(|error| {
-            tracing::warn!(upstream = %target.name, server = %endpoint, %error, "connect failed");
+            tracing::debug!(upstream = %target.name, server = %endpoint, %error, "connect failed");
         })
 }
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::body::{Holder, UpstreamBody};
 use super::connect::dial;
-use super::error::UpstreamError;
+use super::error::{UpstreamError, with_causes};
 use super::h1::{H1, H1Lease};
 use super::h2::{H2, H2Lease};
 use super::link::Link;
@@ -150,11 +150,17 @@ impl Pools {
         let sent = if http1 {
             attempts.over_h1(h1_request(head, body)?).await
         } else {
-            attempts.over_h2(h2_request(head, body, target)?).await
+            Box::pin(attempts.over_h2(h2_request(head, body, target)?)).await
         };
         sent.inspect_err(|error| {
             tracing::warn!(upstream = %target.name, %error, "no response from upstream");
         })
+    }
+
+    /// The metrics it counts in.
+    #[cfg(test)]
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// How many HTTP/1.1 connections are idle.
@@ -188,7 +194,8 @@ impl Attempts<'_> {
                 } else if self.target.retries.connect_failure && self.left > 0 {
                     self.count_retry();
                 } else {
-                    return Err(UpstreamError::broken(&error.into_error()));
+                    let why = with_causes(&error.into_error());
+                    return Err(UpstreamError::Unreachable(why));
                 }
                 request = unsent;
                 continue;
@@ -254,8 +261,9 @@ impl Attempts<'_> {
                 self.pool.mark(server, true);
                 return Ok((key, connection));
             }
-            match self.connect(server).await {
-                Ok(link) => return Ok((key, H1::start(link).await?)),
+            // Boxed: rare, and its future would be most of every request's.
+            match Box::pin(self.connect(server)).await {
+                Ok(link) => return Ok((key, Box::pin(H1::start(link)).await?)),
                 Err(error) => self.after_connect_failure(error)?,
             }
         }

@@ -226,7 +226,7 @@ impl Pipe {
     }
 
     /// Moves bytes up to the next frame boundary and no further.
-    async fn to_boundary<R, W>(&mut self, reader: &mut R, writer: &mut W) -> io::Result<()>
+    async fn move_to_boundary<R, W>(&mut self, reader: &mut R, writer: &mut W) -> io::Result<()>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,

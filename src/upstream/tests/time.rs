@@ -1,0 +1,174 @@
+//! Deadlines. Small configured ones, since the sockets are real.
+
+use http_body::Frame;
+use http_body_util::StreamBody;
+
+use super::*;
+
+fn hurried<B>(request: Outgoing<B>) -> Outgoing<B> {
+    Outgoing {
+        timeouts: UpstreamTimeouts {
+            connect: LONG,
+            response_head: SHORT,
+            body_idle: SHORT,
+            pool_idle: LONG,
+        },
+        ..request
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_a_timeout() {
+    core(async {
+        let (listener, address) = listen().await;
+        let pools = pools(upstream(&[address]));
+        let serve = async {
+            let mut stream = accept(&listener).await;
+            head(&mut stream).await;
+            assert_eq!(head(&mut stream).await, "", "closed, and not asked again");
+        };
+        let ((), answer) = tokio::join!(serve, pools.send(hurried(get("/"))));
+        assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn c13_endless_interim_responses_do_not_hold_the_deadline_off() {
+    core(async {
+        let (listener, address) = listen().await;
+        let pools = pools(upstream(&[address]));
+        tokio::task::spawn_local(async move {
+            let mut stream = accept(&listener).await;
+            head(&mut stream).await;
+            while stream
+                .write_all(b"HTTP/1.1 102 Processing\r\n\r\n")
+                .await
+                .is_ok()
+            {
+                tokio::task::yield_now().await;
+            }
+        });
+        let answer = pools.send(hurried(get("/"))).await;
+        assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_falls_silent_is_an_error_and_no_end() {
+    core(async {
+        let (listener, address) = listen().await;
+        let pools = pools(upstream(&[address]));
+        let serve = async {
+            let mut stream = accept(&listener).await;
+            head(&mut stream).await;
+            say(
+                &mut stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
+            )
+            .await;
+            assert_eq!(head(&mut stream).await, "", "closed");
+        };
+        let ask = async {
+            let response = pools.send(hurried(get("/"))).await.unwrap();
+            let error = text(response).await.unwrap_err();
+            assert!(matches!(error, BodyError::Idle), "{error}");
+        };
+        tokio::join!(serve, ask);
+        assert_eq!(pools.idle(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upload_that_the_client_stalls_is_the_clients() {
+    core(async {
+        let (listener, address) = listen().await;
+        let pools = pools(upstream(&[address]));
+        let stalled = futures_util::stream::pending::<Result<Frame<Bytes>, std::io::Error>>();
+        let request = Request::post("/").header("content-length", 10);
+        let request = outgoing(request.body(StreamBody::new(stalled)).unwrap());
+        let serve = async {
+            let mut stream = accept(&listener).await;
+            head(&mut stream).await;
+            assert_eq!(head(&mut stream).await, "", "closed");
+        };
+        let ((), answer) = tokio::join!(serve, pools.send(hurried(request)));
+        assert_eq!(answer.unwrap_err(), UpstreamError::RequestBody);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upload_that_the_upstream_does_not_read_is_the_upstreams() {
+    core(async {
+        let (listener, address) = listen().await;
+        let pools = pools(upstream(&[address]));
+        let chunk = Bytes::from(vec![0; 65536]);
+        let endless = futures_util::stream::repeat_with(move || {
+            Ok::<_, std::io::Error>(Frame::data(chunk.clone()))
+        });
+        let request = Request::post("/").header("transfer-encoding", "chunked");
+        let request = outgoing(request.body(StreamBody::new(endless)).unwrap());
+        let serve = async {
+            let mut stream = accept(&listener).await;
+            head(&mut stream).await;
+            stream
+        };
+        let (_stream, answer) = tokio::join!(serve, pools.send(hurried(request)));
+        assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_heads_deadline_begins_after_the_upload() {
+    core(async {
+        let (listener, address) = listen().await;
+        let pools = pools(upstream(&[address]));
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let body = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        let request = Request::post("/").header("transfer-encoding", "chunked");
+        let mut request = outgoing(request.body(StreamBody::new(body)).unwrap());
+        request.timeouts.response_head = 4 * SHORT;
+        let mut pace = tokio::time::interval(SHORT);
+        let upload = async {
+            // Far longer than the head's deadline, all in all.
+            for _ in 0..8 {
+                pace.tick().await;
+                let frame = Frame::data(Bytes::from_static(b"x"));
+                sender.send(Ok::<_, std::io::Error>(frame)).unwrap();
+            }
+            drop(sender);
+        };
+        let serve = async {
+            let mut stream = accept(&listener).await;
+            head(&mut stream).await;
+            while !matches!(head(&mut stream).await.as_str(), end if end.ends_with("0\r\n\r\n")) {}
+            say(&mut stream, &ok("got it")).await;
+            stream
+        };
+        let ((), _stream, answer) = tokio::join!(upload, serve, pools.send(request));
+        assert_eq!(text(answer.unwrap()).await.unwrap(), "got it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_does_not_come_is_a_timeout() {
+    core(async {
+        let (listener, address) = listen().await;
+        let mut config = upstream(&[address]);
+        config.servers[0].tls = true;
+        config.retries.attempts = 0;
+        let certificate = super::tls::Authority::new();
+        config.tls_ca = Some(certificate.ca_file());
+        let pools = pools(config);
+        let mut request = get("/");
+        request.timeouts.connect = SHORT;
+        let (_stream, answer) = tokio::join!(accept(&listener), pools.send(request));
+        assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
+    })
+    .await;
+}
