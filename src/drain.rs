@@ -50,8 +50,18 @@ impl Drainer {
     pub fn new() -> (Self, Drain) {
         let (phase, watch) = watch::channel(Phase::Serving);
         let (blocker, blockers) = mpsc::channel(1);
-        let drain = Drain { phase: watch, blocker: blocker.downgrade() };
-        (Self { phase, blocker: Some(blocker), blockers }, drain)
+        let drain = Drain {
+            phase: watch,
+            blocker: blocker.downgrade(),
+        };
+        (
+            Self {
+                phase,
+                blocker: Some(blocker),
+                blockers,
+            },
+            drain,
+        )
     }
 
     /// Says that nothing new should be sent here.
@@ -63,7 +73,9 @@ impl Drainer {
     pub async fn close(mut self, timeout: Duration) -> bool {
         self.phase.send_replace(Phase::Closing);
         drop(self.blocker.take());
-        let ended = tokio::time::timeout(timeout, self.blockers.recv()).await.is_ok();
+        let ended = tokio::time::timeout(timeout, self.blockers.recv())
+            .await
+            .is_ok();
         self.phase.send_replace(Phase::Closed);
         ended
     }
@@ -91,7 +103,9 @@ impl Drain {
 
     /// Makes the end of the process wait for what holds the blocker.
     pub fn blocker(&self) -> Blocker {
-        Blocker { _held: self.blocker.upgrade() }
+        Blocker {
+            _held: self.blocker.upgrade(),
+        }
     }
 }
 

@@ -6,8 +6,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW,
-    CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response, StatusCode};
 
@@ -41,7 +41,12 @@ impl Rejection {
     /// A rejection for this reason.
     #[must_use]
     pub fn of(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), allow: None, closes: false }
+        Self {
+            reason,
+            detail: detail.into(),
+            allow: None,
+            closes: false,
+        }
     }
 }
 
@@ -55,7 +60,15 @@ macro_rules! rejects {
     };
 }
 
-rejects!(CredentialError, TenantError, DirectoryError, Denial, ForwardError, UpstreamError, BodyFault);
+rejects!(
+    CredentialError,
+    TenantError,
+    DirectoryError,
+    Denial,
+    ForwardError,
+    UpstreamError,
+    BodyFault
+);
 
 impl From<RouteError> for Rejection {
     fn from(error: RouteError) -> Self {
@@ -130,7 +143,9 @@ pub const fn status(reason: Reason) -> StatusCode {
         R::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         R::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         R::UpstreamUnreachable | R::UpstreamProtocol | R::EchoMismatch => StatusCode::BAD_GATEWAY,
-        R::Overloaded | R::Draining | R::KeysUnavailable | R::DirectoryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        R::Overloaded | R::Draining | R::KeysUnavailable | R::DirectoryUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         R::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         R::LoopDetected => StatusCode::LOOP_DETECTED,
         // Reasons for letting a request through never become a refusal.
@@ -151,7 +166,9 @@ const fn challenge(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::CredentialMissing => Some("Bearer realm=\"countersign\""),
         Reason::RoleRequired => Some("Bearer realm=\"countersign\", error=\"insufficient_scope\""),
-        _ if status(reason).as_u16() == 401 => Some("Bearer realm=\"countersign\", error=\"invalid_token\""),
+        _ if status(reason).as_u16() == 401 => {
+            Some("Bearer realm=\"countersign\", error=\"invalid_token\"")
+        }
         _ => None,
     }
 }
@@ -167,12 +184,20 @@ fn title(reason: Reason) -> String {
 
 /// The refusal of a request. `allow` are the methods of a 405 (RFC 9110, section 15.5.6).
 #[must_use]
-pub fn response(reason: Reason, request_id: &str, audience: &Audience, allow: Option<&str>) -> Response<Bytes> {
+pub fn response(
+    reason: Reason,
+    request_id: &str,
+    audience: &Audience,
+    allow: Option<&str>,
+) -> Response<Bytes> {
     let status = status(reason);
     let (content_type, body) = if audience.wants_html {
         ("text/html; charset=utf-8", html(reason, status, request_id))
     } else {
-        ("application/problem+json", problem(reason, status, request_id))
+        (
+            "application/problem+json",
+            problem(reason, status, request_id),
+        )
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
@@ -190,8 +215,14 @@ pub fn response(reason: Reason, request_id: &str, audience: &Audience, allow: Op
     }
     if let Some(origin) = &audience.cors_origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            HeaderValue::from_static("true"),
+        );
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static(EXPOSED),
+        );
         headers.insert(VARY, HeaderValue::from_static("Origin"));
     }
     response
@@ -199,7 +230,10 @@ pub fn response(reason: Reason, request_id: &str, audience: &Audience, allow: Op
 
 /// One to three seconds, spread by the request id so that clients do not come back together.
 fn retry_after(request_id: &str) -> u64 {
-    1 + request_id.bytes().fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(byte))) % 3
+    1 + request_id
+        .bytes()
+        .fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(byte)))
+        % 3
 }
 
 fn problem(reason: Reason, status: StatusCode, request_id: &str) -> Vec<u8> {
@@ -218,7 +252,10 @@ fn problem(reason: Reason, status: StatusCode, request_id: &str) -> Vec<u8> {
 fn html(reason: Reason, status: StatusCode, request_id: &str) -> Vec<u8> {
     let (title, code, status) = (title(reason), reason.code(), status.as_u16());
     // A request id is visible ASCII; these three could still open a tag or an entity.
-    let id = request_id.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let id = request_id
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{status} {title}</title>\
          <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem}}\
@@ -244,18 +281,40 @@ mod tests {
     fn challenges_follow_rfc_6750() {
         let header = |reason| {
             let response = response(reason, "r1", &Audience::default(), None);
-            response.headers().get(WWW_AUTHENTICATE).map(|v| v.to_str().unwrap().to_owned())
+            response
+                .headers()
+                .get(WWW_AUTHENTICATE)
+                .map(|v| v.to_str().unwrap().to_owned())
         };
-        assert!(!header(Reason::CredentialMissing).unwrap().contains("error="));
-        assert!(header(Reason::AccountMismatch).unwrap().contains("error=\"invalid_token\""));
-        assert!(header(Reason::RoleRequired).unwrap().contains("error=\"insufficient_scope\""));
+        assert!(
+            !header(Reason::CredentialMissing)
+                .unwrap()
+                .contains("error=")
+        );
+        assert!(
+            header(Reason::AccountMismatch)
+                .unwrap()
+                .contains("error=\"invalid_token\"")
+        );
+        assert!(
+            header(Reason::RoleRequired)
+                .unwrap()
+                .contains("error=\"insufficient_scope\"")
+        );
         assert_eq!(header(Reason::UserInactive), None);
     }
 
     #[test]
     fn a_page_for_a_browser_cannot_be_written_by_the_request_id() {
-        let audience = Audience { wants_html: true, cors_origin: None };
+        let audience = Audience {
+            wants_html: true,
+            cors_origin: None,
+        };
         let body = response(Reason::NoRoute, "<script>", &audience, None).into_body();
-        assert!(!String::from_utf8(body.to_vec()).unwrap().contains("<script>"));
+        assert!(
+            !String::from_utf8(body.to_vec())
+                .unwrap()
+                .contains("<script>")
+        );
     }
 }

@@ -22,20 +22,34 @@ const WRONG_TOKEN: Duration = Duration::from_millis(200);
 
 pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Answer {
     let not_found = || super::json(StatusCode::NOT_FOUND, &json!({ "error": "not found" }));
-    let Some(token) = &admin.config.token else { return not_found() };
+    let Some(token) = &admin.config.token else {
+        return not_found();
+    };
     if !is_own_host(admin, request.headers()) || is_cross_site(request.headers()) {
-        return super::json(StatusCode::FORBIDDEN, &json!({ "error": "this host or origin may not use the admin API" }));
+        return super::json(
+            StatusCode::FORBIDDEN,
+            &json!({ "error": "this host or origin may not use the admin API" }),
+        );
     }
     if !has_token(request.headers(), token.value.expose()) {
         tokio::time::sleep(WRONG_TOKEN).await;
-        let mut refused = super::json(StatusCode::UNAUTHORIZED, &json!({ "error": "the admin token is needed" }));
-        refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"countersign admin\""));
+        let mut refused = super::json(
+            StatusCode::UNAUTHORIZED,
+            &json!({ "error": "the admin token is needed" }),
+        );
+        refused.headers_mut().insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"countersign admin\""),
+        );
         return refused;
     }
     match request.uri().path() {
         "/v1/invalidate" => match *request.method() {
             Method::POST => invalidate(admin, request.into_body()).await,
-            _ => super::json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "POST only" })),
+            _ => super::json(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &json!({ "error": "POST only" }),
+            ),
         },
         _ => not_found(),
     }
@@ -45,41 +59,68 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Answer 
 async fn invalidate(admin: &Admin, body: Incoming) -> Answer {
     let read = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY).collect()).await;
     let Ok(Ok(body)) = read else {
-        return super::json(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": "the body is at most 64 KiB" }));
+        return super::json(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &json!({ "error": "the body is at most 64 KiB" }),
+        );
     };
-    admin.gateway.directory().apply_message(&body.to_bytes()).await;
-    super::json(StatusCode::OK, &json!({ "applied": true, "published": false }))
+    admin
+        .gateway
+        .directory()
+        .apply_message(&body.to_bytes())
+        .await;
+    super::json(
+        StatusCode::OK,
+        &json!({ "applied": true, "published": false }),
+    )
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
-    if values.next().is_some() { None } else { first.to_str().ok() }
+    if values.next().is_some() {
+        None
+    } else {
+        first.to_str().ok()
+    }
 }
 
 /// Whether Host is this listener's address, a loopback name, or one of `admin.hosts`.
 fn is_own_host(admin: &Admin, headers: &HeaderMap) -> bool {
-    let Some(host) = single(headers, &HOST).map(str::to_ascii_lowercase) else { return false };
-    let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
+    let Some(host) = single(headers, &HOST).map(str::to_ascii_lowercase) else {
+        return false;
+    };
+    let Ok(authority) = host.parse::<http::uri::Authority>() else {
+        return false;
+    };
     let name = authority.host();
     let bare = name.trim_start_matches('[').trim_end_matches(']');
-    let is_address = bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == admin.config.address.ip());
+    let is_address = bare
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|ip| ip.is_loopback() || ip == admin.config.address.ip());
     is_address || name == "localhost" || admin.config.hosts.iter().any(|allowed| allowed == name)
 }
 
 /// Whether a page of another site makes this request (Fetch; Fetch Metadata).
 fn is_cross_site(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+    let site = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site != "same-origin" && site != "none");
     let own = single(headers, &HOST).map(|host| format!("http://{host}").to_ascii_lowercase());
     let foreign = headers.contains_key(ORIGIN)
-        && single(headers, &ORIGIN).map(str::to_ascii_lowercase).is_none_or(|origin| Some(origin) != own);
+        && single(headers, &ORIGIN)
+            .map(str::to_ascii_lowercase)
+            .is_none_or(|origin| Some(origin) != own);
     site || foreign
 }
 
 fn has_token(headers: &HeaderMap, token: &str) -> bool {
-    let Some((scheme, sent)) = single(headers, &AUTHORIZATION).and_then(|value| value.split_once(' ')) else {
+    let Some((scheme, sent)) =
+        single(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '))
+    else {
         return false;
     };
     scheme.eq_ignore_ascii_case("bearer")
-        && aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), token.as_bytes()).is_ok()
+        && aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), token.as_bytes())
+            .is_ok()
 }

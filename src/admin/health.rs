@@ -18,15 +18,25 @@ pub(super) fn ready(admin: &Admin) -> Answer {
     let mut ready = !draining;
     for (name, component) in admin.gateway.components() {
         ready &= component.ready;
-        components.insert(name.to_owned(), json!({ "ready": component.ready, "detail": component.detail }));
+        components.insert(
+            name.to_owned(),
+            json!({ "ready": component.ready, "detail": component.detail }),
+        );
     }
     let status = match (draining, ready) {
         (true, _) => "draining",
         (false, true) => "ready",
         (false, false) => "not_ready",
     };
-    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    super::json(code, &json!({ "status": status, "components": Value::Object(components) }))
+    let code = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    super::json(
+        code,
+        &json!({ "status": status, "components": Value::Object(components) }),
+    )
 }
 
 /// Every number, for Prometheus.

@@ -42,7 +42,12 @@ pub(crate) struct Admin {
 
 /// Serves the admin listener for as long as the control runtime lives: readiness is told during a
 /// drain too.
-pub(crate) async fn serve(socket: std::net::TcpListener, config: config::Admin, gateway: Arc<Gateway>, drain: Drain) {
+pub(crate) async fn serve(
+    socket: std::net::TcpListener,
+    config: config::Admin,
+    gateway: Arc<Gateway>,
+    drain: Drain,
+) {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -50,10 +55,16 @@ pub(crate) async fn serve(socket: std::net::TcpListener, config: config::Admin, 
             return;
         }
     };
-    let admin = Arc::new(Admin { config, gateway, drain });
+    let admin = Arc::new(Admin {
+        config,
+        gateway,
+        drain,
+    });
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+            return;
+        };
         let stream = match socket.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -91,8 +102,13 @@ fn read_only(method: &Method, make: impl FnOnce() -> Answer) -> Answer {
     if matches!(*method, Method::GET | Method::HEAD) {
         return make();
     }
-    let mut refused = json(StatusCode::METHOD_NOT_ALLOWED, &serde_json::json!({ "error": "GET only" }));
-    refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    let mut refused = json(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &serde_json::json!({ "error": "GET only" }),
+    );
+    refused
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     refused
 }
 
@@ -104,7 +120,11 @@ pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
 pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: String) -> Answer {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -106,7 +106,10 @@ pub struct Line {
 }
 
 /// Writes a reason as its code; serde asks for a reference.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's serialize_with hands out references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's serialize_with hands out references"
+)]
 fn code<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(reason.code())
 }

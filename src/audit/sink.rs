@@ -53,7 +53,10 @@ pub struct Slot {
 impl Audit {
     /// Opens the sink and starts its thread, which ends when every handle is gone and the queue is
     /// written.
-    pub fn build(config: &config::Audit, metrics: Arc<Metrics>) -> Result<(Self, JoinHandle<()>), Vec<Fault>> {
+    pub fn build(
+        config: &config::Audit,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, JoinHandle<()>), Vec<Fault>> {
         let sink = Sink::open(&config.sink).map_err(|error| {
             vec![Fault::new(
                 &config.at.key("sink"),
@@ -62,11 +65,30 @@ impl Audit {
             )]
         })?;
         let (queue, lines) = mpsc::channel(QUEUE);
-        let writer = Writer { sink, lines, metrics: Arc::clone(&metrics), block: config.block_when_full };
-        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || writer.run()).map_err(|error| {
-            vec![Fault::new(&config.at, format!("the audit thread cannot be started: {error}"), "free some threads")]
-        })?;
-        Ok((Self { queue, block: config.block_when_full, metrics }, thread))
+        let writer = Writer {
+            sink,
+            lines,
+            metrics: Arc::clone(&metrics),
+            block: config.block_when_full,
+        };
+        let thread = std::thread::Builder::new()
+            .name("audit".into())
+            .spawn(move || writer.run())
+            .map_err(|error| {
+                vec![Fault::new(
+                    &config.at,
+                    format!("the audit thread cannot be started: {error}"),
+                    "free some threads",
+                )]
+            })?;
+        Ok((
+            Self {
+                queue,
+                block: config.block_when_full,
+                metrics,
+            },
+            thread,
+        ))
     }
 
     /// Takes a place in the queue. With `when_full: block` it waits a moment for one, then fails;
@@ -76,18 +98,26 @@ impl Audit {
             Ok(permit) => Some(permit),
             Err(_) if !self.block => None,
             Err(_) => {
-                let waited = tokio::time::timeout(FULL_WAIT, self.queue.clone().reserve_owned()).await;
+                let waited =
+                    tokio::time::timeout(FULL_WAIT, self.queue.clone().reserve_owned()).await;
                 Some(waited.map_err(|_| AuditError)?.map_err(|_| AuditError)?)
             }
         };
-        Ok(Slot { permit, metrics: Arc::clone(&self.metrics) })
+        Ok(Slot {
+            permit,
+            metrics: Arc::clone(&self.metrics),
+        })
     }
 
     /// Puts a line into the queue if there is room, else counts it as dropped: for what has no
     /// request that could wait, such as the refusal that says the queue is full.
     pub fn offer(&self, line: &Line) {
         let permit = self.queue.clone().try_reserve_owned().ok();
-        Slot { permit, metrics: Arc::clone(&self.metrics) }.fill(line);
+        Slot {
+            permit,
+            metrics: Arc::clone(&self.metrics),
+        }
+        .fill(line);
     }
 }
 
@@ -163,7 +193,13 @@ impl Writer {
 
 enum Sink {
     Stdout(io::Stdout),
-    File { path: PathBuf, file: File, size: u64, rotate: Option<u64>, since_look: u32 },
+    File {
+        path: PathBuf,
+        file: File,
+        size: u64,
+        rotate: Option<u64>,
+        since_look: u32,
+    },
 }
 
 impl Sink {
@@ -172,7 +208,13 @@ impl Sink {
             AuditSink::Stdout => Ok(Self::Stdout(io::stdout())),
             AuditSink::File { path, rotate } => {
                 let (file, size) = append(path)?;
-                Ok(Self::File { path: path.clone(), file, size, rotate: *rotate, since_look: 0 })
+                Ok(Self::File {
+                    path: path.clone(),
+                    file,
+                    size,
+                    rotate: *rotate,
+                    since_look: 0,
+                })
             }
         }
     }
@@ -185,7 +227,13 @@ impl Sink {
                 lock.flush()?;
                 Ok(written)
             }
-            Self::File { path, file, size, rotate, since_look } => {
+            Self::File {
+                path,
+                file,
+                size,
+                rotate,
+                since_look,
+            } => {
                 *since_look += 1;
                 let full = rotate.is_some_and(|limit| *size >= limit);
                 if full {

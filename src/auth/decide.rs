@@ -98,8 +98,19 @@ pub struct Authenticator {
 impl Authenticator {
     /// Joins the rooms that it decides from.
     #[must_use]
-    pub fn build(config: &Config, verifier: Arc<Verifier>, directory: Arc<Directory>, tenants: Arc<Tenants>) -> Self {
-        Self { verifier, directory, tenants, conflict: config.conflict, origins: config.origins.clone() }
+    pub fn build(
+        config: &Config,
+        verifier: Arc<Verifier>,
+        directory: Arc<Directory>,
+        tenants: Arc<Tenants>,
+    ) -> Self {
+        Self {
+            verifier,
+            directory,
+            tenants,
+            conflict: config.conflict,
+            origins: config.origins.clone(),
+        }
     }
 
     /// Decides one request. `lease`, where the request may become a stream, is registered before the
@@ -154,7 +165,9 @@ impl Authenticator {
 
         // Steps 6 and 7, with the lease registered first.
         let lease = lease.map(|slot| slot.insert(self.directory.leases().register(&tenant)));
-        let principal = self.establish(&tenant, acting, route, evidence, trace).await?;
+        let principal = self
+            .establish(&tenant, acting, route, evidence, trace)
+            .await?;
         self.same_live_user(&verified, &principal).await?;
         if let Some(lease) = lease {
             lease.narrow(principal.binding());
@@ -168,7 +181,15 @@ impl Authenticator {
         let mut evidence = Evidence::default();
         let (tenant, verified) = (&standing.tenant, &standing.verified);
         self.speaks_for(verified, tenant)?;
-        let principal = self.establish(tenant, verified, &standing.route, &mut evidence, &mut Trace::off()).await?;
+        let principal = self
+            .establish(
+                tenant,
+                verified,
+                &standing.route,
+                &mut evidence,
+                &mut Trace::off(),
+            )
+            .await?;
         Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
     }
 
@@ -200,13 +221,20 @@ impl Authenticator {
 
     /// Two credentials are one identity when tenant and subject agree and, where the token's account
     /// decides, their accounts too. Credentials of different look-ups are compared by live user.
-    fn refuse_conflict(&self, verified: &[Arc<VerifiedCredential>], route: &Route) -> Result<(), Denial> {
+    fn refuse_conflict(
+        &self,
+        verified: &[Arc<VerifiedCredential>],
+        route: &Route,
+    ) -> Result<(), Denial> {
         if self.conflict == Conflict::PreferFirst {
             return Ok(());
         }
         let policy = &route.config().accounts;
         let account_decides = !policy.bypass_roles.is_empty()
-            || matches!(policy.on_mismatch, OnMismatch::AllowMember | OnMismatch::Observe);
+            || matches!(
+                policy.on_mismatch,
+                OnMismatch::AllowMember | OnMismatch::Observe
+            );
         let agree = |a: &VerifiedToken, b: &VerifiedToken| {
             let tenants = match (spoken_tenant(a), spoken_tenant(b)) {
                 (Some(a), Some(b)) => a == b,
@@ -216,14 +244,23 @@ impl Authenticator {
             tenants && subjects && (!account_decides || a.account() == b.account())
         };
         let conflict = verified.split_first().is_some_and(|(first, rest)| {
-            rest.iter().any(|other| !agree(first.token(), other.token()))
+            rest.iter()
+                .any(|other| !agree(first.token(), other.token()))
         });
-        if conflict { Err(Denial::CredentialConflict) } else { Ok(()) }
+        if conflict {
+            Err(Denial::CredentialConflict)
+        } else {
+            Ok(())
+        }
     }
 
     /// Credentials beside the acting one must lead to the same live user, also where they went
     /// through another look-up, and must speak for the same tenant.
-    async fn same_live_user(&self, verified: &[Arc<VerifiedCredential>], principal: &Principal) -> Result<(), Denial> {
+    async fn same_live_user(
+        &self,
+        verified: &[Arc<VerifiedCredential>],
+        principal: &Principal,
+    ) -> Result<(), Denial> {
         if self.conflict == Conflict::PreferFirst {
             return Ok(());
         }
@@ -233,7 +270,11 @@ impl Authenticator {
             if token.lookup() == principal.verified().token().lookup() {
                 continue;
             }
-            match self.directory.live(principal.tenant(), token.lookup(), token.user()).await? {
+            match self
+                .directory
+                .live(principal.tenant(), token.lookup(), token.user())
+                .await?
+            {
                 Live::Known(binding) if binding.user() == principal.user() => {}
                 Live::Known(_) => return Err(Denial::CredentialConflict),
                 Live::Unknown => return Err(Denial::UserUnknown),
@@ -242,23 +283,34 @@ impl Authenticator {
         Ok(())
     }
 
-    async fn tenant(&self, answer: &TenantAnswer, acting: &VerifiedCredential) -> Result<TenantId, Denial> {
+    async fn tenant(
+        &self,
+        answer: &TenantAnswer,
+        acting: &VerifiedCredential,
+    ) -> Result<TenantId, Denial> {
         match answer {
             TenantAnswer::Named(tenant) => Ok(tenant.clone()),
-            TenantAnswer::FromCredential | TenantAnswer::Unnamed => {
-                Ok(self.tenants.from_credential(spoken_tenant(acting.token())).await?)
-            }
+            TenantAnswer::FromCredential | TenantAnswer::Unnamed => Ok(self
+                .tenants
+                .from_credential(spoken_tenant(acting.token()))
+                .await?),
         }
     }
 
     fn speaks_for(&self, credential: &VerifiedCredential, tenant: &TenantId) -> Result<(), Denial> {
         let token = credential.token();
-        let may = token.bound_tenants().is_none_or(|tenants| tenants.contains(tenant));
+        let may = token
+            .bound_tenants()
+            .is_none_or(|tenants| tenants.contains(tenant));
         let says = match spoken_tenant(token) {
             Some(spoken) => spoken == tenant,
             None => !self.tenants.several(),
         };
-        if may && says { Ok(()) } else { Err(Denial::TenantMismatch) }
+        if may && says {
+            Ok(())
+        } else {
+            Err(Denial::TenantMismatch)
+        }
     }
 
     async fn establish(
@@ -270,7 +322,11 @@ impl Authenticator {
         trace: &mut Trace,
     ) -> Result<Principal, Denial> {
         let token = verified.token();
-        let binding = match self.directory.live(tenant, token.lookup(), token.user()).await? {
+        let binding = match self
+            .directory
+            .live(tenant, token.lookup(), token.user())
+            .await?
+        {
             Live::Known(binding) => binding,
             Live::Unknown => {
                 trace.note("live record", || json!(null));
@@ -286,7 +342,12 @@ impl Authenticator {
             })
         });
         evidence.binding = Some(Arc::clone(&binding));
-        Principal::establish(tenant.clone(), Arc::clone(verified), binding, route.config())
+        Principal::establish(
+            tenant.clone(),
+            Arc::clone(verified),
+            binding,
+            route.config(),
+        )
     }
 }
 

@@ -9,7 +9,10 @@ use crate::config::Origins;
 
 /// What a request says of where it comes from.
 #[derive(Debug, Clone, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact of the request")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact of the request"
+)]
 pub struct OriginFacts {
     /// Whether it is a WebSocket handshake.
     pub websocket: bool,
@@ -36,7 +39,11 @@ impl FetchSite {
     /// Reads the field's value.
     #[must_use]
     pub fn read(value: &str) -> Self {
-        if matches!(value, "same-origin" | "none") { Self::Own } else { Self::Other }
+        if matches!(value, "same-origin" | "none") {
+            Self::Own
+        } else {
+            Self::Other
+        }
     }
 }
 
@@ -71,7 +78,10 @@ mod tests {
 
     #[test]
     fn the_origin_rule() {
-        let check = Origins { allowed: vec![], check_unsafe_methods: true };
+        let check = Origins {
+            allowed: vec![],
+            check_unsafe_methods: true,
+        };
         for (websocket, safe, origin, site, rides) in [
             (true, true, None, None, false),
             (true, true, Some(false), None, false),
@@ -96,8 +106,14 @@ mod tests {
 
     #[test]
     fn the_app_may_check_methods_but_never_websockets() {
-        let upstream = Origins { allowed: vec![], check_unsafe_methods: false };
-        assert!(may_ride(&upstream, &facts(false, false, Some(false), Some("cross-site"))));
+        let upstream = Origins {
+            allowed: vec![],
+            check_unsafe_methods: false,
+        };
+        assert!(may_ride(
+            &upstream,
+            &facts(false, false, Some(false), Some("cross-site"))
+        ));
         assert!(!may_ride(&upstream, &facts(true, true, Some(false), None)));
     }
 }

@@ -69,14 +69,21 @@ impl Principal {
         }
         let token = &verified.token;
         let policy = &route.accounts;
-        let bypass = binding.roles().iter().any(|role| policy.bypass_roles.iter().any(|name| **name == **role));
-        let live = LiveAccount { account: binding.account(), memberships: binding.memberships(), bypass };
+        let bypass = binding
+            .roles()
+            .iter()
+            .any(|role| policy.bypass_roles.iter().any(|name| **name == **role));
+        let live = LiveAccount {
+            account: binding.account(),
+            memberships: binding.memberships(),
+            bypass,
+        };
         let acting = account::acting(policy, token.account(), live);
         // `account_active` speaks of the live account; it is silent only about another account that
         // the user is let into. A bypass role never skips it.
-        let elsewhere = acting
-            .as_ref()
-            .is_ok_and(|acting| acting.account.as_ref() != binding.account() && acting.reason != Reason::Bypass);
+        let elsewhere = acting.as_ref().is_ok_and(|acting| {
+            acting.account.as_ref() != binding.account() && acting.reason != Reason::Bypass
+        });
         if binding.account().is_some() && !binding.account_active() && !elsewhere {
             return Err(Denial::AccountInactive);
         }
@@ -89,8 +96,14 @@ impl Principal {
             Reason::AccountMissing => Denial::AccountMissing,
             _ => Denial::AccountMismatch,
         })?;
-        let principal =
-            Self { tenant, account: acting.account, reason: acting.reason, stale: acting.stale, verified, binding };
+        let principal = Self {
+            tenant,
+            account: acting.account,
+            reason: acting.reason,
+            stale: acting.stale,
+            verified,
+            binding,
+        };
         principal.meets(route)?;
         Ok(principal)
     }
@@ -98,17 +111,34 @@ impl Principal {
     /// Step 7: what the route asks of the live record, and that every id fits a header.
     fn meets(&self, route: &config::Route) -> Result<(), Denial> {
         let roles = self.binding.roles();
-        let has_role = route.roles.is_empty() || route.roles.iter().any(|asked| roles.iter().any(|r| **r == **asked));
+        let has_role = route.roles.is_empty()
+            || route
+                .roles
+                .iter()
+                .any(|asked| roles.iter().any(|r| **r == **asked));
         let has_attributes = route.attributes.iter().all(|(name, values)| {
-            self.binding.attributes().get(name.as_str()).is_some_and(|value| values.contains(value))
+            self.binding
+                .attributes()
+                .get(name.as_str())
+                .is_some_and(|value| values.contains(value))
         });
         if !has_role || !has_attributes {
             return Err(Denial::RoleRequired);
         }
-        let ids = [Some(self.tenant.as_str()), Some(self.user().as_str()), self.account.as_ref().map(AccountId::as_str)];
+        let ids = [
+            Some(self.tenant.as_str()),
+            Some(self.user().as_str()),
+            self.account.as_ref().map(AccountId::as_str),
+        ];
         let ids_fit = ids.into_iter().flatten().all(is_visible_ascii);
-        let roles_fit = roles.iter().all(|role| is_visible_ascii(role) && !role.contains(','));
-        if ids_fit && roles_fit { Ok(()) } else { Err(Denial::IdentityUnsafe) }
+        let roles_fit = roles
+            .iter()
+            .all(|role| is_visible_ascii(role) && !role.contains(','));
+        if ids_fit && roles_fit {
+            Ok(())
+        } else {
+            Err(Denial::IdentityUnsafe)
+        }
     }
 
     /// The tenant.

@@ -43,7 +43,12 @@ fn received(request: &Request<Incoming>) -> serde_json::Value {
     let headers: BTreeMap<&str, String> = request
         .headers()
         .iter()
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (
+                name.as_str(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
         .collect();
     json!({
         "you_are": {
@@ -70,8 +75,12 @@ fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
         });
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        response
+            .headers_mut()
+            .insert(UPGRADE, HeaderValue::from_static("websocket"));
         if let Ok(accept) = HeaderValue::from_str(&accept) {
             response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
@@ -79,7 +88,9 @@ fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
     }
     let text = serde_json::to_string_pretty(&seen).unwrap_or_default() + "\n";
     let mut response = Response::new(Full::new(Bytes::from(text)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

@@ -38,8 +38,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let (request, tls) = request(arguments)?;
     let control = Control::start().map_err(|error| Stop::Failed(error.to_string()))?;
     let metrics = Arc::new(Metrics::new());
-    let gateway =
-        Gateway::rooms(&loaded.config, &metrics, control.handle()).map_err(|found| super::faults(&loaded, &found))?;
+    let gateway = Gateway::rooms(&loaded.config, &metrics, control.handle())
+        .map_err(|found| super::faults(&loaded, &found))?;
     gateway.start(control.handle());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,7 +50,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         gateway::explain(&gateway, request, tls).await
     });
     if arguments.json {
-        let value = serde_json::to_value(&explanation).map_err(|error| Stop::Failed(error.to_string()))?;
+        let value =
+            serde_json::to_value(&explanation).map_err(|error| Stop::Failed(error.to_string()))?;
         return super::print(&super::pretty(&value));
     }
     super::print(&readable(&explanation))
@@ -59,13 +60,20 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 /// The request that the arguments describe, in the form that a server receives it.
 fn request(arguments: &Arguments) -> Result<(Request<()>, bool), Stop> {
     let wrong = |what: String| Stop::Wrong(what);
-    let uri: Uri = arguments
-        .url
-        .parse()
-        .map_err(|error| wrong(format!("{}: not a URL: {error}; write it as http://host/path", arguments.url)))?;
+    let uri: Uri = arguments.url.parse().map_err(|error| {
+        wrong(format!(
+            "{}: not a URL: {error}; write it as http://host/path",
+            arguments.url
+        ))
+    })?;
     let authority = uri
         .authority()
-        .ok_or_else(|| wrong(format!("{}: no host; write it as http://host/path", arguments.url)))?
+        .ok_or_else(|| {
+            wrong(format!(
+                "{}: no host; write it as http://host/path",
+                arguments.url
+            ))
+        })?
         .clone();
     let tls = uri.scheme_str() == Some("https");
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -73,17 +81,21 @@ fn request(arguments: &Arguments) -> Result<(Request<()>, bool), Stop> {
         .map_err(|_| wrong(format!("--method {}: not a method", arguments.method)))?;
     let mut request = Request::new(());
     *request.method_mut() = method;
-    *request.uri_mut() = target.parse().map_err(|error| wrong(format!("{target}: {error}")))?;
+    *request.uri_mut() = target
+        .parse()
+        .map_err(|error| wrong(format!("{target}: {error}")))?;
     for field in &arguments.headers {
         let parsed = field.split_once(':').and_then(|(name, value)| {
             let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
             Some((name, HeaderValue::from_str(value.trim()).ok()?))
         });
-        let (name, value) = parsed.ok_or_else(|| wrong(format!("-H {field:?}: write it as \"NAME: VALUE\"")))?;
+        let (name, value) =
+            parsed.ok_or_else(|| wrong(format!("-H {field:?}: write it as \"NAME: VALUE\"")))?;
         request.headers_mut().append(name, value);
     }
     if !request.headers().contains_key(HOST) {
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong(format!("{authority}: not a host")))?;
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| wrong(format!("{authority}: not a host")))?;
         request.headers_mut().insert(HOST, host);
     }
     Ok((request, tls))
@@ -94,9 +106,20 @@ fn readable(explanation: &Explanation) -> String {
     for step in &explanation.steps {
         let _ = writeln!(text, "{:<15} {}", step.step, plain(&step.found));
     }
-    let status = explanation.status.map(|status| format!(" ({status})")).unwrap_or_default();
-    let _ = writeln!(text, "{:<15} {}: {}{status}", "decision", explanation.decision, explanation.reason);
-    if let Some(detail) = explanation.detail.as_deref().filter(|detail| !detail.is_empty()) {
+    let status = explanation
+        .status
+        .map(|status| format!(" ({status})"))
+        .unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "{:<15} {}: {}{status}",
+        "decision", explanation.decision, explanation.reason
+    );
+    if let Some(detail) = explanation
+        .detail
+        .as_deref()
+        .filter(|detail| !detail.is_empty())
+    {
         let _ = writeln!(text, "{:<15} {detail}", "because");
     }
     if let Some(upstream) = &explanation.upstream {

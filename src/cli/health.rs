@@ -24,8 +24,11 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         Some(path) => super::load(path)?.config.admin.address,
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
     };
-    let answer = ask(reachable(address)).map_err(|error| Stop::Failed(format!("{address} does not answer: {error}")))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer.as_str(), ""));
+    let answer = ask(reachable(address))
+        .map_err(|error| Stop::Failed(format!("{address} does not answer: {error}")))?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or((answer.as_str(), ""));
     if head.starts_with("HTTP/1.1 200 ") {
         return super::print(&format!("{}\n", body.trim_end()));
     }
@@ -35,8 +38,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 /// Where a listener on every address is reached from the same machine.
 const fn reachable(address: SocketAddr) -> SocketAddr {
     match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port()),
+        IpAddr::V4(ip) if ip.is_unspecified() => {
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
+        }
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port())
+        }
         _ => address,
     }
 }
@@ -45,7 +52,10 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.take(ANSWER).read_to_string(&mut answer)?;
     Ok(answer)

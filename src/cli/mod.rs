@@ -55,16 +55,22 @@ enum Verb {
     #[command(after_help = "Example:\n  countersign demo")]
     Demo(demo::Arguments),
     /// Run the gateway
-    #[command(after_help = "Example:\n  countersign serve -c countersign.yaml\n\nSIGTERM drains: readiness first, then open requests and streams.")]
+    #[command(
+        after_help = "Example:\n  countersign serve -c countersign.yaml\n\nSIGTERM drains: readiness first, then open requests and streams."
+    )]
     Serve(serve::Arguments),
     /// Validate a configuration: every mistake at once, with file, line, key and what would be right
     #[command(after_help = "Example:\n  countersign check -c countersign.yaml --connect")]
     Check(check::Arguments),
     /// Decide one request as `serve` would, without forwarding it, and show each step
-    #[command(after_help = "Example:\n  countersign explain -c countersign.yaml http://acme.example.com/orders -H \"Authorization: Bearer $TOKEN\"")]
+    #[command(
+        after_help = "Example:\n  countersign explain -c countersign.yaml http://acme.example.com/orders -H \"Authorization: Bearer $TOKEN\""
+    )]
     Explain(explain::Arguments),
     /// Mint a token with an issuer's own key, for trying things out
-    #[command(after_help = "Example:\n  countersign token -c countersign.yaml --issuer app --user 5 --account 12 --ttl 5m")]
+    #[command(
+        after_help = "Example:\n  countersign token -c countersign.yaml --issuer app --user 5 --account 12 --ttl 5m"
+    )]
     Token(token::Arguments),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Example:\n  countersign schema > countersign.schema.json")]
@@ -76,7 +82,9 @@ enum Verb {
     #[command(after_help = "Example:\n  countersign health -c countersign.yaml")]
     Health(health::Arguments),
     /// Print shell completions
-    #[command(after_help = "Example:\n  countersign completions bash > /etc/bash_completion.d/countersign")]
+    #[command(
+        after_help = "Example:\n  countersign completions bash > /etc/bash_completion.d/countersign"
+    )]
     Completions(CompletionArguments),
 }
 
@@ -132,7 +140,12 @@ pub fn main() -> ExitCode {
         Verb::Health(arguments) => health::run(&arguments),
         Verb::Completions(arguments) => {
             let mut script = Vec::new();
-            clap_complete::generate(arguments.shell, &mut Cli::command(), "countersign", &mut script);
+            clap_complete::generate(
+                arguments.shell,
+                &mut Cli::command(),
+                "countersign",
+                &mut script,
+            );
             print(&String::from_utf8_lossy(&script))
         }
     };
@@ -148,9 +161,13 @@ pub fn main() -> ExitCode {
 /// Prints to stdout; a closed pipe (`| head`) is no failure.
 fn print(text: &str) -> Outcome {
     let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Stop::Failed(error.to_string())),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Stop::Failed(error.to_string()))
+        }
         _ => Ok(()),
     }
 }
@@ -162,7 +179,8 @@ fn pretty(value: &serde_json::Value) -> String {
 }
 
 fn load(path: &Path) -> Result<Loaded, Stop> {
-    config::load(path, &|name| std::env::var(name).ok()).map_err(|error| Stop::Wrong(error.to_string()))
+    config::load(path, &|name| std::env::var(name).ok())
+        .map_err(|error| Stop::Wrong(error.to_string()))
 }
 
 /// Faults of the rooms' builders, printed as `check` prints its own.

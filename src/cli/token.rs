@@ -37,23 +37,49 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let loaded = super::load(&arguments.file.config)?;
     let issuers = &loaded.config.issuers;
-    let issuer = issuers.iter().find(|issuer| *issuer.name == *arguments.issuer).ok_or_else(|| {
-        let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
-        Stop::Wrong(format!("--issuer {}: no such issuer; there is {}", arguments.issuer, names.join(", ")))
-    })?;
+    let issuer = issuers
+        .iter()
+        .find(|issuer| *issuer.name == *arguments.issuer)
+        .ok_or_else(|| {
+            let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
+            Stop::Wrong(format!(
+                "--issuer {}: no such issuer; there is {}",
+                arguments.issuer,
+                names.join(", ")
+            ))
+        })?;
     let ttl = crate::config::raw::Duration::parse(&arguments.ttl)
         .map(|ttl| ttl.0)
         .filter(|ttl| *ttl > Duration::ZERO)
-        .ok_or_else(|| Stop::Wrong(format!("--ttl {}: not a duration; write it as 30s, 5m or 1h", arguments.ttl)))?;
+        .ok_or_else(|| {
+            Stop::Wrong(format!(
+                "--ttl {}: not a duration; write it as 30s, 5m or 1h",
+                arguments.ttl
+            ))
+        })?;
     let request = MintRequest {
         user: id("--user", UserId::parse(&arguments.user))?,
-        account: arguments.account.as_deref().map(|text| id("--account", AccountId::parse(text))).transpose()?,
-        tenant: arguments.tenant.as_deref().map(|text| id("--tenant", TenantId::parse(text))).transpose()?,
+        account: arguments
+            .account
+            .as_deref()
+            .map(|text| id("--account", AccountId::parse(text)))
+            .transpose()?,
+        tenant: arguments
+            .tenant
+            .as_deref()
+            .map(|text| id("--tenant", TenantId::parse(text)))
+            .transpose()?,
         ttl,
         integer_ids: false,
-        claims: arguments.claims.iter().map(|text| claim(text)).collect::<Result<_, _>>()?,
+        claims: arguments
+            .claims
+            .iter()
+            .map(|text| claim(text))
+            .collect::<Result<_, _>>()?,
     };
-    let now = Clock.now().map_err(|error| Stop::Failed(error.to_string()))?;
+    let now = Clock
+        .now()
+        .map_err(|error| Stop::Failed(error.to_string()))?;
     let token = mint_for(issuer, &request, now).map_err(|error| Stop::Wrong(error.to_string()))?;
     super::print(&format!("{}\n", token.expose()))
 }

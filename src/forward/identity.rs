@@ -61,7 +61,12 @@ pub(super) fn write(
     }
     put(&names.credential, principal.verified().name())?;
     for (attribute, name) in &identity.attributes {
-        if let Some(value) = principal.binding().attributes().get(attribute.as_str()).filter(|value| !value.is_empty()) {
+        if let Some(value) = principal
+            .binding()
+            .attributes()
+            .get(attribute.as_str())
+            .filter(|value| !value.is_empty())
+        {
             put(name, &encoded(value))?;
         }
     }
@@ -70,7 +75,9 @@ pub(super) fn write(
 
 /// An attribute as it stands in a header.
 fn encoded(value: &str) -> std::borrow::Cow<'_, str> {
-    let plain = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    let plain = value
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ')
         && !value.starts_with(' ')
         && !value.ends_with(' ')
         && !value.starts_with(MARK);

@@ -20,7 +20,9 @@ use http::header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 
 use crate::auth::{Grant, Principal};
-use crate::config::{self, Config, Conflict, CredentialPlace, ForwardCredential, TenantSource, UpstreamTimeouts};
+use crate::config::{
+    self, Config, Conflict, CredentialPlace, ForwardCredential, TenantSource, UpstreamTimeouts,
+};
 use crate::credential::Presented;
 use crate::ids::{TenantId, UserId};
 use crate::reason::Reason;
@@ -30,8 +32,8 @@ use crate::wire::{Cookies, Host, RawRequest, WebSocketHandshake};
 use hop::Towards;
 use places::{Fate, Places};
 
-pub use body::{BodyFault, BodyWatch, RequestBody, ResponseBody, UploadRules};
 pub(crate) use body::cut;
+pub use body::{BodyFault, BodyWatch, RequestBody, ResponseBody, UploadRules};
 pub use names::Reserved;
 
 /// Why a granted request could not be written.
@@ -78,7 +80,11 @@ pub struct Forwarder {
 impl Forwarder {
     /// Builds the room.
     #[must_use]
-    pub fn build(config: &Config, asserter: Option<Arc<Asserter>>, reissuer: Option<Arc<Reissuer>>) -> Self {
+    pub fn build(
+        config: &Config,
+        asserter: Option<Arc<Asserter>>,
+        reissuer: Option<Arc<Reissuer>>,
+    ) -> Self {
         let tenant_headers: Vec<HeaderName> = config
             .tenants
             .sources
@@ -98,7 +104,10 @@ impl Forwarder {
                 .upstreams
                 .iter()
                 .map(|upstream| {
-                    let host = upstream.host.as_deref().and_then(|host| HeaderValue::from_str(host).ok());
+                    let host = upstream
+                        .host
+                        .as_deref()
+                        .and_then(|host| HeaderValue::from_str(host).ok());
                     (Arc::clone(&upstream.name), host)
                 })
                 .collect(),
@@ -114,7 +123,12 @@ impl Forwarder {
         let mut headers = std::mem::take(&mut parts.headers);
         hop::strip(&mut headers, &self.names, Towards::Upstream);
         self.names.strip(&mut headers);
-        trail::write(&mut headers, &parts, &self.identity.headers.request_id, None);
+        trail::write(
+            &mut headers,
+            &parts,
+            &self.identity.headers.request_id,
+            None,
+        );
         SanitizedRequest {
             method: parts.method,
             path: parts.path.as_str().to_owned(),
@@ -135,20 +149,38 @@ impl Forwarder {
     }
 
     /// What becomes of each place on its way to the upstream.
-    fn fate<'t>(&self, index: usize, grant: &Grant, presented: &Presented, fresh: Option<&'t Redacted>) -> Fate<'t> {
-        let Some(credential) = self.credentials.get(index) else { return Fate::Remove };
+    fn fate<'t>(
+        &self,
+        index: usize,
+        grant: &Grant,
+        presented: &Presented,
+        fresh: Option<&'t Redacted>,
+    ) -> Fate<'t> {
+        let Some(credential) = self.credentials.get(index) else {
+            return Fate::Remove;
+        };
         let Some(principal) = grant.principal() else {
             // Nobody: only what is kept everywhere stays.
-            return if credential.forward == ForwardCredential::Keep { Fate::Keep } else { Fate::Remove };
+            return if credential.forward == ForwardCredential::Keep {
+                Fate::Keep
+            } else {
+                Fate::Remove
+            };
         };
         let accepted = grant.route().config().credentials.contains(&index);
         let ignored = self.conflict == Conflict::PreferFirst
             && principal.verified().credential() != index
-            && presented.tokens().iter().any(|token| token.credential == index);
+            && presented
+                .tokens()
+                .iter()
+                .any(|token| token.credential == index);
         if !accepted || ignored {
             return Fate::Remove;
         }
-        let carried = presented.tokens().iter().any(|token| token.credential == index);
+        let carried = presented
+            .tokens()
+            .iter()
+            .any(|token| token.credential == index);
         match (credential.forward, fresh) {
             (ForwardCredential::Keep, _) => Fate::Keep,
             (ForwardCredential::Reissue, Some(token)) if carried => Fate::Replace(token.expose()),
@@ -163,7 +195,9 @@ impl Forwarder {
         presented: &Presented,
         now: UnixTime,
     ) -> Result<Option<Redacted>, MintError> {
-        let (Some(reissuer), Some(config)) = (&self.reissuer, &self.identity.reissue) else { return Ok(None) };
+        let (Some(reissuer), Some(config)) = (&self.reissuer, &self.identity.reissue) else {
+            return Ok(None);
+        };
         let wanted = config.also_authorization
             || presented.tokens().iter().any(|token| {
                 self.credentials
@@ -173,7 +207,9 @@ impl Forwarder {
         if !wanted {
             return Ok(None);
         }
-        reissuer.mint(&reissue_source(principal), now).map(|(token, _)| Some(token))
+        reissuer
+            .mint(&reissue_source(principal), now)
+            .map(|(token, _)| Some(token))
     }
 }
 
@@ -238,7 +274,10 @@ impl SanitizedRequest {
         now: UnixTime,
     ) -> Result<ForwardRequest, ForwardError> {
         let route = grant.route().config();
-        let (upstream_name, upstream_host) = forwarder.upstreams.get(route.upstream).ok_or(ForwardError::Target)?;
+        let (upstream_name, upstream_host) = forwarder
+            .upstreams
+            .get(route.upstream)
+            .ok_or(ForwardError::Target)?;
         let fresh = match grant.principal() {
             Some(principal) => forwarder.reissue(principal, presented, now)?,
             None => None,
@@ -247,33 +286,64 @@ impl SanitizedRequest {
             headers: &mut self.headers,
             cookies: &self.cookies,
             query: &mut self.query,
-            protocols: self.websocket.as_ref().map(|handshake| handshake.protocols.as_slice()),
+            protocols: self
+                .websocket
+                .as_ref()
+                .map(|handshake| handshake.protocols.as_slice()),
         };
         places::rewrite_all(&mut places, &forwarder.credentials, |index| {
             forwarder.fate(index, grant, presented, fresh.as_ref())
         })?;
         if let Some(principal) = grant.principal() {
-            forwarder.keep_only_proven_authorization(&mut self.headers, grant, principal, fresh.as_ref())?;
-            identity::write(&mut self.headers, &forwarder.identity, &forwarder.tenant_headers, principal)?;
+            forwarder.keep_only_proven_authorization(
+                &mut self.headers,
+                grant,
+                principal,
+                fresh.as_ref(),
+            )?;
+            identity::write(
+                &mut self.headers,
+                &forwarder.identity,
+                &forwarder.tenant_headers,
+                principal,
+            )?;
             forwarder.assert(&mut self.headers, principal, upstream_name, now)?;
         }
-        let host = upstream_host.clone().unwrap_or_else(|| self.host.header_value());
+        let host = upstream_host
+            .clone()
+            .unwrap_or_else(|| self.host.header_value());
         self.headers.insert(HOST, host);
         if self.websocket.is_some() {
-            self.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-            self.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            self.headers
+                .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            self.headers
+                .insert(UPGRADE, HeaderValue::from_static("websocket"));
         } else {
             self.headers.remove(SEC_WEBSOCKET_PROTOCOL);
         }
-        body::frame(&mut self.headers, &self.method, &self.body, Version::HTTP_11);
-        let target = target(&self.path, route.strip_prefix.as_deref(), self.query.as_deref());
+        body::frame(
+            &mut self.headers,
+            &self.method,
+            &self.body,
+            Version::HTTP_11,
+        );
+        let target = target(
+            &self.path,
+            route.strip_prefix.as_deref(),
+            self.query.as_deref(),
+        );
         let mut head = http::Request::new(()).into_parts().0;
         head.method = self.method;
         head.uri = target.parse::<Uri>().map_err(|_| ForwardError::Target)?;
         head.version = Version::HTTP_11;
         head.headers = self.headers;
-        let request_id = (forwarder.identity.headers.request_id.clone(), self.request_id);
-        let acting = grant.principal().map(|principal| (principal.tenant().clone(), principal.user().clone()));
+        let request_id = (
+            forwarder.identity.headers.request_id.clone(),
+            self.request_id,
+        );
+        let acting = grant
+            .principal()
+            .map(|principal| (principal.tenant().clone(), principal.user().clone()));
         Ok(ForwardRequest {
             parts: ForwardParts {
                 head,
@@ -320,9 +390,14 @@ impl Forwarder {
         principal: &Principal,
         fresh: Option<&Redacted>,
     ) -> Result<(), ForwardError> {
-        let also = self.identity.reissue.as_ref().is_some_and(|reissue| reissue.also_authorization);
+        let also = self
+            .identity
+            .reissue
+            .as_ref()
+            .is_some_and(|reissue| reissue.also_authorization);
         let acting = self.credentials.get(principal.verified().credential());
-        let by_bearer = acting.is_some_and(|credential| credential.place == CredentialPlace::Bearer);
+        let by_bearer =
+            acting.is_some_and(|credential| credential.place == CredentialPlace::Bearer);
         match fresh {
             Some(token) if also && !by_bearer => places::put_bearer(headers, token.expose())?,
             _ => {
@@ -348,7 +423,9 @@ impl Forwarder {
         upstream: &str,
         now: UnixTime,
     ) -> Result<(), ForwardError> {
-        let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else { return Ok(()) };
+        let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else {
+            return Ok(());
+        };
         let claims = AssertionClaims {
             upstream,
             tenant: principal.tenant(),
@@ -387,7 +464,10 @@ mod tests {
         assert_eq!(target("/api/x", Some("/api"), Some("a=1")), "/x?a=1");
         assert_eq!(target("/api", Some("/api"), None), "/");
         assert_eq!(target("/apix", Some("/api"), None), "/apix");
-        assert_eq!(target("/strip//evil.com", Some("/strip"), None), "/evil.com");
+        assert_eq!(
+            target("/strip//evil.com", Some("/strip"), None),
+            "/evil.com"
+        );
         assert_eq!(target("/x", None, None), "/x");
         assert_eq!(target("/a//b", None, None), "/a//b");
     }

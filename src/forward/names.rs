@@ -62,10 +62,7 @@ pub struct Reserved {
 impl Reserved {
     /// The names of this configuration; `also` are headers that tenants are read from, which the
     /// gateway rewrites to the decided tenant.
-    pub fn new<'a>(
-        identity: &'a Identity,
-        also: impl IntoIterator<Item = &'a HeaderName>,
-    ) -> Self {
+    pub fn new<'a>(identity: &'a Identity, also: impl IntoIterator<Item = &'a HeaderName>) -> Self {
         let names = &identity.headers;
         let fixed = [
             &names.user,

@@ -83,13 +83,19 @@ pub(super) fn rewrite_all<'f>(
                 Fate::Replace(token) => Some(rewrite::protocols_with(&names, prefix, token)),
                 _ => rewrite::protocols_without(&names, prefix),
             };
-            offered = line.iter().flat_map(|line| line.split(", ")).map(str::to_owned).collect();
+            offered = line
+                .iter()
+                .flat_map(|line| line.split(", "))
+                .map(str::to_owned)
+                .collect();
         }
         if offered.is_empty() {
             places.headers.remove(SEC_WEBSOCKET_PROTOCOL);
         } else {
             let line = HeaderValue::from_str(&offered.join(", ")).map_err(|_| Misfit)?;
-            places.headers.insert(SEC_WEBSOCKET_PROTOCOL, sensitive(line));
+            places
+                .headers
+                .insert(SEC_WEBSOCKET_PROTOCOL, sensitive(line));
         }
     }
     Ok(())

@@ -81,12 +81,24 @@ impl Case {
 
     /// Notes a request that could not be read.
     pub(super) fn unreadable(&mut self, unreadable: Unreadable, cors: &Cors) -> Rejection {
-        let Unreadable { error, method, path, request_id, client, wants_html, origin, .. } = unreadable;
+        let Unreadable {
+            error,
+            method,
+            path,
+            request_id,
+            client,
+            wants_html,
+            origin,
+            ..
+        } = unreadable;
         let mut rejection = Rejection::of(error.reason(), error.to_string());
         rejection.closes = error.breaks_connection();
         self.request_id = request_id.as_str().into();
         (self.method, self.path, self.client) = (method, path, client);
-        self.audience = Audience { wants_html, cors_origin: origin.filter(|origin| is_listed(cors, origin)) };
+        self.audience = Audience {
+            wants_html,
+            cors_origin: origin.filter(|origin| is_listed(cors, origin)),
+        };
         rejection
     }
 
@@ -102,8 +114,14 @@ impl Case {
         self.method = raw.method().clone();
         self.path = cut(raw.path().as_str());
         self.client = raw.client();
-        let origin = raw.headers().get(http::header::ORIGIN).filter(|origin| is_listed(cors, origin));
-        self.audience = Audience { wants_html: raw.wants_html(), cors_origin: origin.cloned() };
+        let origin = raw
+            .headers()
+            .get(http::header::ORIGIN)
+            .filter(|origin| is_listed(cors, origin));
+        self.audience = Audience {
+            wants_html: raw.wants_html(),
+            cors_origin: origin.cloned(),
+        };
         if raw.is_navigation() {
             self.navigation = Some(match raw.query() {
                 Some(query) => format!("{}?{query}", raw.path().as_str()),
@@ -120,7 +138,11 @@ impl Case {
     pub(super) fn claims(&mut self, presented: &Presented, verifier: &Verifier) {
         self.claimed = presented.tokens().first().map(|carried| {
             let claimed = verifier.claimed(carried.token.expose());
-            Claimed { tenant: claimed.tenant, user: claimed.user, account: claimed.account }
+            Claimed {
+                tenant: claimed.tenant,
+                user: claimed.user,
+                account: claimed.account,
+            }
         });
     }
 
@@ -139,14 +161,24 @@ impl Case {
     pub(super) fn login(&self, reason: Reason) -> Option<Response<Bytes>> {
         let template = self.route.as_ref()?.config().login.as_deref()?;
         let wanted = self.navigation.as_deref()?;
-        if status(reason) != StatusCode::UNAUTHORIZED || !template.starts_with('/') || template.starts_with("//") {
+        if status(reason) != StatusCode::UNAUTHORIZED
+            || !template.starts_with('/')
+            || template.starts_with("//")
+        {
             return None;
         }
-        let target = template.replace("{path}", &utf8_percent_encode(wanted, NON_ALPHANUMERIC).to_string());
+        let target = template.replace(
+            "{path}",
+            &utf8_percent_encode(wanted, NON_ALPHANUMERIC).to_string(),
+        );
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::SEE_OTHER;
-        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&target).ok()?);
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+            .headers_mut()
+            .insert(LOCATION, HeaderValue::from_str(&target).ok()?);
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Some(response)
     }
 
@@ -167,7 +199,12 @@ impl Case {
     }
 
     /// The line of a request that was let through.
-    pub(super) fn allowed(&self, reason: Reason, status: StatusCode, warn_age: Option<Duration>) -> Line {
+    pub(super) fn allowed(
+        &self,
+        reason: Reason,
+        status: StatusCode,
+        warn_age: Option<Duration>,
+    ) -> Line {
         let mut line = self.line("allow", reason, status);
         line.stale_context = match (warn_age, line.token_age_s) {
             (Some(limit), Some(age)) => age >= limit.as_secs(),
@@ -190,7 +227,9 @@ impl Case {
             user: acting.map(|acting| acting.user.clone()),
             account: acting.and_then(|acting| acting.account.clone()),
             token_account: token.and_then(|token| token.account().cloned()),
-            token_age_s: token.and_then(|token| token.issued_at()).map(|issued| now.since(issued).as_secs()),
+            token_age_s: token
+                .and_then(|token| token.issued_at())
+                .map(|issued| now.since(issued).as_secs()),
             live_age_ms: self
                 .evidence
                 .binding
@@ -217,7 +256,9 @@ impl Case {
 }
 
 fn is_listed(cors: &Cors, origin: &HeaderValue) -> bool {
-    cors.origins.iter().any(|listed| listed.as_bytes() == origin.as_bytes())
+    cors.origins
+        .iter()
+        .any(|listed| listed.as_bytes() == origin.as_bytes())
 }
 
 fn cut(path: &str) -> String {

@@ -20,21 +20,40 @@ const JWKS_LIFE: &str = "public, max-age=300";
 
 impl Gateway {
     /// The public keys, at exactly their path on every listener.
-    pub(super) fn well_known(&self, head: &request::Parts, case: &mut Case) -> Option<Response<Bytes>> {
+    pub(super) fn well_known(
+        &self,
+        head: &request::Parts,
+        case: &mut Case,
+    ) -> Option<Response<Bytes>> {
         let asserter = self.asserter.as_ref().filter(|_| head.uri.path() == JWKS)?;
         case.early(&head.method, JWKS);
         let mut response = match head.method {
-            Method::GET | Method::HEAD => with_type("application/jwk-set+json", asserter.jwks().to_string()),
+            Method::GET | Method::HEAD => {
+                with_type("application/jwk-set+json", asserter.jwks().to_string())
+            }
             _ => {
                 let mut refused = Response::new(Bytes::new());
                 *refused.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-                refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                refused
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
                 refused
             }
         };
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(JWKS_LIFE));
-        let reason = if response.status().is_success() { Reason::Public } else { Reason::MethodNotAllowed };
-        self.metrics.decisions.get_or_create(&ReasonLabel { reason: reason.code() }).inc();
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static(JWKS_LIFE));
+        let reason = if response.status().is_success() {
+            Reason::Public
+        } else {
+            Reason::MethodNotAllowed
+        };
+        self.metrics
+            .decisions
+            .get_or_create(&ReasonLabel {
+                reason: reason.code(),
+            })
+            .inc();
         let line = if reason.allows() {
             case.allowed(reason, response.status(), None)
         } else {
@@ -51,9 +70,20 @@ impl Gateway {
 
     /// A fresh token with the live account, never beyond the old one's expiry (RFC 6749,
     /// section 5.1).
-    pub(super) fn token_endpoint(&self, grant: &Grant, now: UnixTime) -> Result<Response<Bytes>, Rejection> {
-        let defect = || Rejection::of(Reason::InternalError, "the token endpoint has no principal or no reissue");
-        let (Some(principal), Some(reissuer)) = (grant.principal(), &self.reissuer) else { return Err(defect()) };
+    pub(super) fn token_endpoint(
+        &self,
+        grant: &Grant,
+        now: UnixTime,
+    ) -> Result<Response<Bytes>, Rejection> {
+        let defect = || {
+            Rejection::of(
+                Reason::InternalError,
+                "the token endpoint has no principal or no reissue",
+            )
+        };
+        let (Some(principal), Some(reissuer)) = (grant.principal(), &self.reissuer) else {
+            return Err(defect());
+        };
         let (token, expires) = reissuer
             .mint(&reissue_source(principal), now)
             .map_err(|error| Rejection::of(Reason::InternalError, error.to_string()))?;
@@ -63,13 +93,17 @@ impl Gateway {
             "expires_in": expires.since(now).as_secs(),
         });
         let mut response = with_type("application/json", body.to_string());
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
 }
 
 fn with_type(content_type: &'static str, body: String) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -63,10 +63,20 @@ pub async fn explain(gateway: &Gateway, request: Request<()>, tls: bool) -> Expl
     let mut trace = Trace::recording();
     let mut case = Case::begin(&info);
     let Ok(now) = Clock.now() else {
-        return refusal(&reject::Rejection::of(crate::reason::Reason::InternalError, "the clock"), Vec::new());
+        return refusal(
+            &reject::Rejection::of(crate::reason::Reason::InternalError, "the clock"),
+            Vec::new(),
+        );
     };
     let head = request.into_parts().0;
-    let asked = Asked { head, body: None, info: &info, certificate: &|_| None, now };
+    let asked = Asked {
+        head,
+        body: None,
+        info: &info,
+        certificate: &|_| None,
+        fault: None,
+        now,
+    };
     match gateway.decide(asked, &mut case, &mut trace).await {
         Err(rejection) => refusal(&rejection, trace.into_steps()),
         Ok(decided) => {
@@ -74,7 +84,11 @@ pub async fn explain(gateway: &Gateway, request: Request<()>, tls: bool) -> Expl
                 let head = forward.head();
                 let index = decided.matched.route.config().upstream;
                 UpstreamRequest {
-                    name: gateway.upstream_names.get(index).cloned().unwrap_or_else(|| Arc::from("")),
+                    name: gateway
+                        .upstream_names
+                        .get(index)
+                        .cloned()
+                        .unwrap_or_else(|| Arc::from("")),
                     method: head.method.to_string(),
                     target: head.uri.to_string(),
                     headers: head.headers.iter().map(shown).collect(),

@@ -34,7 +34,7 @@ use crate::reject::{self, Rejection};
 use crate::route::Matched;
 use crate::telemetry::{Clock, Trace, UnixTime};
 use crate::upstream::{Pools, UpstreamBody};
-use crate::wire::{ConnectionInfo, RawRequest};
+use crate::wire::{ConnectionInfo, RawRequest, WireError};
 
 pub(crate) use case::Case;
 pub use explain::{Explanation, explain};
@@ -69,12 +69,25 @@ pub(crate) struct Decided {
     pub(crate) watch: BodyWatch,
 }
 
+/// What a door knows of a request beside the request itself.
+pub struct Arrival<'a> {
+    /// The connection.
+    pub info: &'a ConnectionInfo,
+    /// Which certificate a name leads to there.
+    pub certificate: CertificateOf<'a>,
+    /// What was wrong with the head as it stood on the wire.
+    pub fault: Option<WireError>,
+    /// Kept until the response's body, or the tunnel that the request becomes, has ended.
+    pub hold: Box<dyn Any + Send>,
+}
+
 /// A request as it came.
 pub(crate) struct Asked<'a> {
     pub(crate) head: request::Parts,
     pub(crate) body: Option<Incoming>,
     pub(crate) info: &'a ConnectionInfo,
     pub(crate) certificate: CertificateOf<'a>,
+    pub(crate) fault: Option<WireError>,
     pub(crate) now: UnixTime,
 }
 
@@ -83,7 +96,11 @@ impl Core {
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, drain: Drain) -> Self {
         let pools = Pools::new(gateway.upstreams(), Arc::clone(&gateway.metrics));
-        Self { gateway, pools, drain }
+        Self {
+            gateway,
+            pools,
+            drain,
+        }
     }
 
     /// What all cores share.
@@ -99,20 +116,20 @@ impl Core {
     }
 }
 
-/// Serves one request to its response. `hold` is kept until the response's body, or the tunnel that
-/// the request becomes, has ended.
+/// Serves one request to its response.
 pub async fn serve(
     core: &Rc<Core>,
     request: Request<Incoming>,
-    info: &ConnectionInfo,
-    certificate: CertificateOf<'_>,
-    hold: Box<dyn Any + Send>,
+    arrival: Arrival<'_>,
 ) -> Response<ResponseBody> {
     let gateway = &core.gateway;
     gateway.metrics.in_flight.inc();
-    let mut case = Case::begin(info);
-    let line = AssertUnwindSafe(straight_line(core, request, info, certificate, &mut case, hold));
-    let outcome = line.catch_unwind().await.unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
+    let mut case = Case::begin(arrival.info);
+    let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut case));
+    let outcome = line
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
     gateway.metrics.in_flight.dec();
     match outcome {
         Ok(response) => response,
@@ -124,10 +141,8 @@ pub async fn serve(
 async fn straight_line(
     core: &Rc<Core>,
     request: Request<Incoming>,
-    info: &ConnectionInfo,
-    certificate: CertificateOf<'_>,
+    arrival: Arrival<'_>,
     case: &mut Case,
-    hold: Box<dyn Any + Send>,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let gateway = &core.gateway;
     let now = Clock.now()?;
@@ -136,7 +151,20 @@ async fn straight_line(
         return Ok(answer.map(forward::ResponseBody::full));
     }
     let upgrade = head.extensions.remove::<OnUpgrade>();
-    let asked = Asked { head, body: Some(body), info, certificate, now };
+    let Arrival {
+        info,
+        certificate,
+        fault,
+        hold,
+    } = arrival;
+    let asked = Asked {
+        head,
+        body: Some(body),
+        info,
+        certificate,
+        fault,
+        now,
+    };
     let mut decided = gateway.decide(asked, case, &mut Trace::off()).await?;
     // Nothing is acted on that cannot be recorded.
     let slot = gateway.audit.reserve().await?;
@@ -150,20 +178,26 @@ async fn straight_line(
         }
         Some(forward) => forward,
     };
-    case.upstream = gateway.upstream_names.get(decided.matched.route.config().upstream).cloned();
+    case.upstream = gateway
+        .upstream_names
+        .get(decided.matched.route.config().upstream)
+        .cloned();
     let sent = stream::send_under_lease(core, forward, &decided.grant).await;
     // A body that failed on the client's side explains a failure better than the upstream does.
     let response = sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
     gateway.check_echo(&response, &decided.grant, case)?;
     let mut response = gateway.guard(response, &decided.matched);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upgrade = upgrade.ok_or_else(|| Rejection::of(Reason::UpstreamProtocol, "a 101 that nobody asked for"))?;
+        let upgrade = upgrade.ok_or_else(|| {
+            Rejection::of(Reason::UpstreamProtocol, "a 101 that nobody asked for")
+        })?;
         Gateway::select_subprotocol(&mut response, case);
         let (response, line) = gateway.finish(response, case, &decided.grant, slot);
         return Ok(stream::tunnel(core, response, upgrade, decided, line, hold));
     }
     let (version, reserved) = (response.version(), gateway.forwarder.reserved());
-    let response = response.map(|body| forward::ResponseBody::upstream(body, version, None, Arc::clone(reserved)));
+    let response = response
+        .map(|body| forward::ResponseBody::upstream(body, version, None, Arc::clone(reserved)));
     let (response, line) = gateway.finish(response, case, &decided.grant, slot);
     Ok(stream::watch_body(core, response, decided, line, hold))
 }
@@ -176,12 +210,27 @@ impl Gateway {
         case: &mut Case,
         trace: &mut Trace,
     ) -> Result<Decided, Rejection> {
-        let Asked { head, body, info, certificate, now } = asked;
+        let Asked {
+            head,
+            body,
+            info,
+            certificate,
+            fault,
+            now,
+        } = asked;
         let version = head.version;
         // 1. The request is unambiguous.
         let has_body = body.as_ref().is_some_and(|body| !body.is_end_stream());
-        let raw = RawRequest::read(head, has_body, info, &self.limits, &self.request_id_header)
-            .map_err(|unreadable| case.unreadable(*unreadable, &self.cors))?;
+        let read = match fault {
+            Some(error) => Err(RawRequest::refuse(
+                head,
+                error,
+                info,
+                &self.request_id_header,
+            )),
+            None => RawRequest::read(head, has_body, info, &self.limits, &self.request_id_header),
+        };
+        let raw = read.map_err(|unreadable| case.unreadable(*unreadable, &self.cors))?;
         case.read(&raw, &self.cors);
         self.same_server(&raw, certificate).await?;
         // 2. Its route.
@@ -192,27 +241,52 @@ impl Gateway {
         // 3. Its tenant.
         let nobody = matched.preflight.is_some() || matched.route.config().access == Access::Public;
         let tenant = self.tenants.resolve(&raw, !nobody).await?;
-        trace.note("tenant sources", || serde_json::json!(format!("{tenant:?}")));
+        trace.note("tenant sources", || {
+            serde_json::json!(format!("{tenant:?}"))
+        });
         // 4. What it carries, read before sanitising takes it away; a public route never looks.
-        let presented = if nobody { Default::default() } else { self.find(&raw, &matched)? };
+        let presented = if nobody {
+            Default::default()
+        } else {
+            self.find(&raw, &matched)?
+        };
         self.note_subprotocol(&raw, &presented, case);
         let streams = raw.websocket().is_some();
-        let ask = Ask { tenant, presented, origin: self.origin_facts(&raw) };
+        let ask = Ask {
+            tenant,
+            presented,
+            origin: self.origin_facts(&raw),
+        };
         let mut clean = self.forwarder.sanitize(raw, body);
         // 4 to 7. Who it acts as.
         let mut lease = None;
         let slot = streams.then_some(&mut lease);
         let seen = (&mut case.evidence, &mut *trace);
-        let decision = self.authenticator.decide(&matched, &ask, now, slot, seen).await;
+        let decision = self
+            .authenticator
+            .decide(&matched, &ask, now, slot, seen)
+            .await;
         let grant = decision.inspect_err(|_| case.claims(&ask.presented, self.verifier()))?;
         if matched.preflight.is_some() {
             clean = clean.without_credentials();
         }
         if self.is_token_endpoint(&matched) {
-            return Ok(Decided { matched, grant, forward: None, lease, watch });
+            return Ok(Decided {
+                matched,
+                grant,
+                forward: None,
+                lease,
+                watch,
+            });
         }
         let forward = clean.authorize(&grant, &ask.presented, &self.forwarder, now)?;
-        Ok(Decided { matched, grant, forward: Some(forward), lease, watch })
+        Ok(Decided {
+            matched,
+            grant,
+            forward: Some(forward),
+            lease,
+            watch,
+        })
     }
 
     /// The client's body under its route's limits.
@@ -222,7 +296,9 @@ impl Gateway {
         version: http::Version,
         matched: &Matched,
     ) -> Result<(RequestBody, BodyWatch), BodyFault> {
-        let Some(incoming) = body else { return Ok(RequestBody::empty()) };
+        let Some(incoming) = body else {
+            return Ok(RequestBody::empty());
+        };
         let route = matched.route.config();
         let rules = UploadRules {
             limit: route.body_limit,
@@ -234,26 +310,42 @@ impl Gateway {
 
     /// Step 1 for TLS: the server name leads to the same certificate and tenant as Host
     /// (RFC 9110, section 7.4).
-    async fn same_server(&self, raw: &RawRequest, certificate: CertificateOf<'_>) -> Result<(), Rejection> {
-        let Some(name) = raw.server_name().filter(|name| *name != raw.host().name()) else { return Ok(()) };
+    async fn same_server(
+        &self,
+        raw: &RawRequest,
+        certificate: CertificateOf<'_>,
+    ) -> Result<(), Rejection> {
+        let Some(name) = raw.server_name().filter(|name| *name != raw.host().name()) else {
+            return Ok(());
+        };
         let elsewhere = certificate(name) != certificate(raw.host().name())
             || self.tenants.of_host(name).await? != self.tenants.of_host(raw.host().name()).await?;
         if elsewhere {
-            return Err(Rejection::of(Reason::HostMismatch, "the TLS server name leads elsewhere than the Host"));
+            return Err(Rejection::of(
+                Reason::HostMismatch,
+                "the TLS server name leads elsewhere than the Host",
+            ));
         }
         Ok(())
     }
 
-    fn find(&self, raw: &RawRequest, matched: &Matched) -> Result<crate::credential::Presented, Rejection> {
-        let protocols: Option<Vec<&str>> =
-            raw.websocket().map(|handshake| handshake.protocols.iter().map(String::as_str).collect());
+    fn find(
+        &self,
+        raw: &RawRequest,
+        matched: &Matched,
+    ) -> Result<crate::credential::Presented, Rejection> {
+        let protocols: Option<Vec<&str>> = raw
+            .websocket()
+            .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());
         let carriers = Carriers {
             headers: raw.headers(),
             cookie: &|name| raw.cookies().one(name).map_err(|_| RepeatedCookie),
             query: raw.query(),
             websocket: protocols.as_deref(),
         };
-        Ok(self.finder.find(&carriers, &matched.route.config().credentials)?)
+        Ok(self
+            .finder
+            .find(&carriers, &matched.route.config().credentials)?)
     }
 
     fn origin_facts(&self, raw: &RawRequest) -> OriginFacts {
@@ -262,8 +354,9 @@ impl Gateway {
             websocket: raw.websocket().is_some(),
             safe_method: matches!(*raw.method(), Method::GET | Method::HEAD | Method::OPTIONS),
             has_origin: raw.headers().contains_key(http::header::ORIGIN),
-            origin_allowed: origin
-                .is_some_and(|origin| origin == raw.own_origin() || self.origins.iter().any(|allowed| allowed == origin)),
+            origin_allowed: origin.is_some_and(|origin| {
+                origin == raw.own_origin() || self.origins.iter().any(|allowed| allowed == origin)
+            }),
             fetch_site: raw.sec_fetch_site().map(FetchSite::read),
         }
     }
@@ -276,16 +369,28 @@ impl Gateway {
             Err(error) => (None, Rejection::from(error)),
         };
         let reason = rejection.reason;
-        self.metrics.decisions.get_or_create(&crate::telemetry::ReasonLabel { reason: reason.code() }).inc();
+        self.metrics
+            .decisions
+            .get_or_create(&crate::telemetry::ReasonLabel {
+                reason: reason.code(),
+            })
+            .inc();
         if reason == Reason::InternalError {
             tracing::error!(request_id = %case.request_id(), detail = %rejection.detail, "internal error");
         }
         let mut response = match case.login(reason) {
             Some(login) => login,
-            None => reject::response(reason, case.request_id(), &case.audience, rejection.allow.as_deref()),
+            None => reject::response(
+                reason,
+                case.request_id(),
+                &case.audience,
+                rejection.allow.as_deref(),
+            ),
         };
         if rejection.closes {
-            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Ok(id) = HeaderValue::from_str(case.request_id()) {
             response.headers_mut().insert(&self.request_id_header, id);
@@ -299,7 +404,13 @@ impl Gateway {
     }
 
     /// The marks that every granted response gets, and its audit line.
-    fn finish<B>(&self, mut response: Response<B>, case: &Case, grant: &Grant, slot: Slot) -> (Response<B>, Line) {
+    fn finish<B>(
+        &self,
+        mut response: Response<B>,
+        case: &Case,
+        grant: &Grant,
+        slot: Slot,
+    ) -> (Response<B>, Line) {
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(case.request_id()) {
             headers.insert(&self.request_id_header, id);
@@ -308,7 +419,12 @@ impl Gateway {
             headers.insert(TOKEN_STALE, HeaderValue::from_static("account"));
         }
         let reason = grant.reason();
-        self.metrics.decisions.get_or_create(&crate::telemetry::ReasonLabel { reason: reason.code() }).inc();
+        self.metrics
+            .decisions
+            .get_or_create(&crate::telemetry::ReasonLabel {
+                reason: reason.code(),
+            })
+            .inc();
         let line = case.allowed(reason, response.status(), self.warn_age);
         slot.fill(&line);
         (response, line)

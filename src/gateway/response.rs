@@ -23,17 +23,25 @@ impl Gateway {
         grant: &Grant,
         case: &mut Case,
     ) -> Result<(), Rejection> {
-        let (Some(echo), Some(principal)) = (&self.echo, grant.principal()) else { return Ok(()) };
+        let (Some(echo), Some(principal)) = (&self.echo, grant.principal()) else {
+            return Ok(());
+        };
         match compare(echo, response.headers(), principal) {
             Echoed::Same => Ok(()),
             Echoed::Missing if !echo.block_missing => Ok(()),
-            Echoed::Missing => Err(Rejection::of(Reason::EchoMismatch, "the upstream did not say whom it acted as")),
+            Echoed::Missing => Err(Rejection::of(
+                Reason::EchoMismatch,
+                "the upstream did not say whom it acted as",
+            )),
             Echoed::Other(acted_as) => {
                 self.metrics.echo_mismatches.inc();
                 tracing::error!(request_id = case.request_id(), %acted_as, "the upstream acted as somebody else");
                 case.acted_as = Some(acted_as);
                 if echo.block_mismatch {
-                    return Err(Rejection::of(Reason::EchoMismatch, "the upstream acted as somebody else"));
+                    return Err(Rejection::of(
+                        Reason::EchoMismatch,
+                        "the upstream acted as somebody else",
+                    ));
                 }
                 Ok(())
             }
@@ -44,7 +52,10 @@ impl Gateway {
     pub(super) fn guard<B>(&self, mut response: Response<B>, matched: &Matched) -> Response<B> {
         let upgraded = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
-        let (connection, upgrade) = (headers.get(http::header::CONNECTION).cloned(), headers.get(http::header::UPGRADE).cloned());
+        let (connection, upgrade) = (
+            headers.get(http::header::CONNECTION).cloned(),
+            headers.get(http::header::UPGRADE).cloned(),
+        );
         guard::strip(headers, self.forwarder.reserved());
         if upgraded {
             // The handshake's own fields were checked by the room that received them.
@@ -63,22 +74,41 @@ impl Gateway {
 
     /// Remembers which subprotocol to select where the upstream is not offered the one that carried
     /// the token: a browser fails the handshake when none is selected.
-    pub(super) fn note_subprotocol(&self, raw: &RawRequest, presented: &Presented, case: &mut Case) {
-        let Some(handshake) = raw.websocket() else { return };
+    pub(super) fn note_subprotocol(
+        &self,
+        raw: &RawRequest,
+        presented: &Presented,
+        case: &mut Case,
+    ) {
+        let Some(handshake) = raw.websocket() else {
+            return;
+        };
         for token in presented.tokens() {
-            let Some(credential) = self.credentials.get(token.credential) else { continue };
-            let CredentialPlace::WebSocketProtocol(prefix) = &credential.place else { continue };
+            let Some(credential) = self.credentials.get(token.credential) else {
+                continue;
+            };
+            let CredentialPlace::WebSocketProtocol(prefix) = &credential.place else {
+                continue;
+            };
             if credential.forward == ForwardCredential::Keep {
                 continue;
             }
-            let offered = handshake.protocols.iter().find(|offered| offered.starts_with(prefix.as_str()));
+            let offered = handshake
+                .protocols
+                .iter()
+                .find(|offered| offered.starts_with(prefix.as_str()));
             case.subprotocol = offered.and_then(|offered| HeaderValue::from_str(offered).ok());
         }
     }
 
     pub(super) fn select_subprotocol<B>(response: &mut Response<B>, case: &Case) {
-        if let (Some(protocol), false) = (&case.subprotocol, response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)) {
-            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol.clone());
+        if let (Some(protocol), false) = (
+            &case.subprotocol,
+            response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL),
+        ) {
+            response
+                .headers_mut()
+                .insert(SEC_WEBSOCKET_PROTOCOL, protocol.clone());
         }
     }
 }
@@ -94,16 +124,30 @@ fn compare(echo: &Echo, headers: &http::HeaderMap, principal: &Principal) -> Ech
         let mut values = headers.get_all(name).iter();
         let first = values.next()?;
         // Two lines are two answers; neither is the gateway's.
-        let text = if values.next().is_some() { "" } else { first.to_str().unwrap_or_default() };
+        let text = if values.next().is_some() {
+            ""
+        } else {
+            first.to_str().unwrap_or_default()
+        };
         Some(text.to_owned())
     };
     let (user, account, tenant) = (read(&echo.user), read(&echo.account), read(&echo.tenant));
     if user.is_none() && account.is_none() && tenant.is_none() {
         return Echoed::Missing;
     }
-    let fits = |said: &Option<String>, is: Option<&str>| said.as_deref().is_none_or(|said| said == is.unwrap_or_default());
+    let fits = |said: &Option<String>, is: Option<&str>| {
+        said.as_deref()
+            .is_none_or(|said| said == is.unwrap_or_default())
+    };
     let same = fits(&user, Some(principal.user().as_str()))
-        && fits(&account, principal.account().map(crate::ids::AccountId::as_str))
+        && fits(
+            &account,
+            principal.account().map(crate::ids::AccountId::as_str),
+        )
         && fits(&tenant, Some(principal.tenant().as_str()));
-    if same { Echoed::Same } else { Echoed::Other(json!({ "user": user, "account": account, "tenant": tenant })) }
+    if same {
+        Echoed::Same
+    } else {
+        Echoed::Other(json!({ "user": user, "account": account, "tenant": tenant }))
+    }
 }

@@ -75,8 +75,15 @@ impl Gateway {
 
     /// Builds every room for a look, with no audit file: `check` and `explain` decide nothing that
     /// has to be recorded.
-    pub fn rooms(config: &Config, metrics: &Arc<Metrics>, control: &Handle) -> Result<Arc<Self>, Vec<Fault>> {
-        let audit = config::Audit { sink: config::AuditSink::Stdout, ..config.audit.clone() };
+    pub fn rooms(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        control: &Handle,
+    ) -> Result<Arc<Self>, Vec<Fault>> {
+        let audit = config::Audit {
+            sink: config::AuditSink::Stdout,
+            ..config.audit.clone()
+        };
         Self::with_audit(config, &audit, metrics, control).map(|(gateway, _)| gateway)
     }
 
@@ -88,17 +95,39 @@ impl Gateway {
     ) -> Result<(Arc<Self>, JoinHandle<()>), Vec<Fault>> {
         let mut faults = Vec::new();
         let fetcher = Fetcher::new(&TlsRoots::system()).map_err(|error| {
-            vec![Fault::new(&config::KeyPath::root(), error.to_string(), "a working TLS set-up")]
+            vec![Fault::new(
+                &config::KeyPath::root(),
+                error.to_string(),
+                "a working TLS set-up",
+            )]
         })?;
-        let verifier = kept(Verifier::build(&config.issuers, fetcher, metrics), &mut faults);
+        let verifier = kept(
+            Verifier::build(&config.issuers, fetcher, metrics),
+            &mut faults,
+        );
         let directory = kept(
-            Directory::build(&config.directory, &config.tenants, Arc::clone(metrics), control.clone()),
+            Directory::build(
+                &config.directory,
+                &config.tenants,
+                Arc::clone(metrics),
+                control.clone(),
+            ),
             &mut faults,
         );
         let upstreams = kept(Upstreams::build(&config.upstreams), &mut faults);
-        let asserter = config.identity.assertion.as_ref().map(Asserter::build).transpose();
+        let asserter = config
+            .identity
+            .assertion
+            .as_ref()
+            .map(Asserter::build)
+            .transpose();
         let asserter = kept(asserter, &mut faults).flatten().map(Arc::new);
-        let reissuer = config.identity.reissue.as_ref().map(|reissue| Reissuer::build(reissue, &config.issuers)).transpose();
+        let reissuer = config
+            .identity
+            .reissue
+            .as_ref()
+            .map(|reissue| Reissuer::build(reissue, &config.issuers))
+            .transpose();
         let reissuer = kept(reissuer, &mut faults).flatten().map(Arc::new);
         let sink = kept(Audit::build(audit, Arc::clone(metrics)), &mut faults);
         let (Some(verifier), Some(directory), Some(upstreams), Some((audit, writer)), true) =
@@ -107,21 +136,38 @@ impl Gateway {
             return Err(faults);
         };
         let (verifier, upstreams) = (Arc::new(verifier), Arc::new(upstreams));
-        let tenants = Arc::new(Tenants::build(&config.tenants, &config.directory.source, Arc::clone(&directory)));
-        let endpoint = config.identity.reissue.as_ref().and_then(|reissue| reissue.endpoint.clone());
+        let tenants = Arc::new(Tenants::build(
+            &config.tenants,
+            &config.directory.source,
+            Arc::clone(&directory),
+        ));
+        let endpoint = config
+            .identity
+            .reissue
+            .as_ref()
+            .and_then(|reissue| reissue.endpoint.clone());
         let gateway = Self {
             metrics: Arc::clone(metrics),
             limits: config.limits,
             write_timeout: longest_body_idle(config),
             routes: RouteTable::build(config),
             finder: Finder::build(&config.credentials),
-            authenticator: Authenticator::build(config, Arc::clone(&verifier), Arc::clone(&directory), Arc::clone(&tenants)),
+            authenticator: Authenticator::build(
+                config,
+                Arc::clone(&verifier),
+                Arc::clone(&directory),
+                Arc::clone(&tenants),
+            ),
             tenants,
             forwarder: Forwarder::build(config, asserter.clone(), reissuer.clone()),
             asserter,
             reissuer,
             credentials: config.credentials.clone(),
-            upstream_names: config.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect(),
+            upstream_names: config
+                .upstreams
+                .iter()
+                .map(|upstream| Arc::clone(&upstream.name))
+                .collect(),
             audit,
             cors: config.cors.clone(),
             origins: config.origins.allowed.clone(),
@@ -169,24 +215,52 @@ impl Gateway {
     #[must_use]
     pub fn components(&self) -> Vec<(&'static str, Component)> {
         let keys = self.verifier.status();
-        let missing: Vec<&str> =
-            keys.iter().filter(|(_, status)| !status.ready).map(|(issuer, _)| &**issuer).collect();
+        let missing: Vec<&str> = keys
+            .iter()
+            .filter(|(_, status)| !status.ready)
+            .map(|(issuer, _)| &**issuer)
+            .collect();
         let keys = Component {
             ready: missing.is_empty(),
-            detail: if missing.is_empty() { "ok".into() } else { format!("no keys of {}", missing.join(", ")) },
+            detail: if missing.is_empty() {
+                "ok".into()
+            } else {
+                format!("no keys of {}", missing.join(", "))
+            },
         };
         let directory = self.directory.status();
-        let detail = directory.problem.unwrap_or_else(|| format!("{} ok", directory.source));
-        let directory = Component { ready: directory.ready, detail };
-        let invalidation = Component { ready: true, detail: "no push channel configured; ttl_without_push bounds staleness".into() };
-        let upstreams = Component { ready: true, detail: self.upstream_names.join(", ") };
-        vec![("keys", keys), ("directory", directory), ("invalidation", invalidation), ("upstreams", upstreams)]
+        let detail = directory
+            .problem
+            .unwrap_or_else(|| format!("{} ok", directory.source));
+        let directory = Component {
+            ready: directory.ready,
+            detail,
+        };
+        let invalidation = Component {
+            ready: true,
+            detail: "no push channel configured; ttl_without_push bounds staleness".into(),
+        };
+        let upstreams = Component {
+            ready: true,
+            detail: self.upstream_names.join(", "),
+        };
+        vec![
+            ("keys", keys),
+            ("directory", directory),
+            ("invalidation", invalidation),
+            ("upstreams", upstreams),
+        ]
     }
 
     /// Waits until every issuer has its keys, or has failed to get them, at most this long.
     pub async fn keys_settled(&self, most: Duration) {
         let settled = async {
-            while self.verifier.status().iter().any(|(_, status)| !status.ready && status.error.is_none()) {
+            while self
+                .verifier
+                .status()
+                .iter()
+                .any(|(_, status)| !status.ready && status.error.is_none())
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -195,7 +269,10 @@ impl Gateway {
 
     /// Tries the directory, the key sets and the upstreams.
     pub async fn probe(&self) -> Vec<(String, Result<String, String>)> {
-        let mut outcomes = vec![("directory".to_owned(), self.directory.probe().await.map(|()| "ok".to_owned()))];
+        let mut outcomes = vec![(
+            "directory".to_owned(),
+            self.directory.probe().await.map(|()| "ok".to_owned()),
+        )];
         self.keys_settled(PROBE).await;
         for (issuer, status) in self.verifier.status() {
             let outcome = if status.ready {
@@ -207,7 +284,12 @@ impl Gateway {
         }
         for (index, name) in self.upstream_names.iter().enumerate() {
             let outcome = self.upstreams.probe(index, PROBE).await;
-            outcomes.push((format!("upstream {name}"), outcome.map(|()| "ok".to_owned()).map_err(|error| error.to_string())));
+            outcomes.push((
+                format!("upstream {name}"),
+                outcome
+                    .map(|()| "ok".to_owned())
+                    .map_err(|error| error.to_string()),
+            ));
         }
         outcomes
     }
@@ -218,5 +300,10 @@ fn kept<T>(outcome: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T>
 }
 
 fn longest_body_idle(config: &Config) -> Duration {
-    config.routes.iter().map(|route| route.timeouts.body_idle).max().unwrap_or(Duration::from_secs(60))
+    config
+        .routes
+        .iter()
+        .map(|route| route.timeouts.body_idle)
+        .max()
+        .unwrap_or(Duration::from_secs(60))
 }

@@ -40,7 +40,9 @@ pub(super) async fn send_under_lease(
     grant: &Grant,
 ) -> Result<Response<UpstreamBody>, Rejection> {
     let mut send = std::pin::pin!(core.pools.send(forward));
-    let Grant::Member(route, principal) = grant else { return Ok(send.await?) };
+    let Grant::Member(route, principal) = grant else {
+        return Ok(send.await?);
+    };
     tokio::select! {
         biased;
         sent = &mut send => return Ok(sent?),
@@ -66,7 +68,11 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
         lease
     });
     let life = streams.max_lifetime.map(|life| Instant::now() + life);
-    let mut next = if fresh { Instant::now() } else { Instant::now() + gateway.redecide };
+    let mut next = if fresh {
+        Instant::now()
+    } else {
+        Instant::now() + gateway.redecide
+    };
     let mut unanswered: Option<Instant> = None;
     loop {
         let expiry = expiry(core, standing);
@@ -81,18 +87,38 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
         next = Instant::now() + gateway.redecide;
         match gateway.authenticator.still_stands(standing).await {
             Ok(true) => unanswered = None,
-            Ok(false) => return (StreamEnd { code: 4403, reason: "moved" }, Reason::AccountMismatch),
+            Ok(false) => {
+                return (
+                    StreamEnd {
+                        code: 4403,
+                        reason: "moved",
+                    },
+                    Reason::AccountMismatch,
+                );
+            }
             Err(denial) if denial.reason() == Reason::DirectoryUnavailable => {
                 // Silence is no answer; it is bounded like every other one.
                 let since = *unanswered.get_or_insert_with(Instant::now);
                 if since.elapsed() >= gateway.redecide {
-                    return (StreamEnd { code: 1013, reason: "directory_unavailable" }, Reason::DirectoryUnavailable);
+                    return (
+                        StreamEnd {
+                            code: 1013,
+                            reason: "directory_unavailable",
+                        },
+                        Reason::DirectoryUnavailable,
+                    );
                 }
                 next = Instant::now() + RETRY;
             }
             Err(denial) => {
                 let reason = denial.reason();
-                return (StreamEnd { code: code(reason), reason: reason.code() }, reason);
+                return (
+                    StreamEnd {
+                        code: code(reason),
+                        reason: reason.code(),
+                    },
+                    reason,
+                );
             }
         }
     }
@@ -115,7 +141,10 @@ fn expiry(core: &Core, standing: &Standing) -> Option<Instant> {
     if !core.gateway.streams.close_on_expiry {
         return None;
     }
-    let left = Clock.now().map(|now| standing.token().expires_with_leeway().since(now)).unwrap_or_default();
+    let left = Clock
+        .now()
+        .map(|now| standing.token().expires_with_leeway().since(now))
+        .unwrap_or_default();
     Instant::now().checked_add(left)
 }
 
@@ -139,9 +168,14 @@ pub(super) fn tunnel(
     let (blocker, core) = (core.drain.blocker(), Rc::clone(core));
     tokio::task::spawn_local(async move {
         let started = Instant::now();
-        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
+        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else {
+            return;
+        };
         let gateway = &core.gateway;
-        let options = TunnelOptions { close_grace: gateway.streams.close_grace, idle: gateway.streams.idle };
+        let options = TunnelOptions {
+            close_grace: gateway.streams.close_grace,
+            idle: gateway.streams.idle,
+        };
         let Decided { grant, lease, .. } = decided;
         let last = Cell::new(None);
         let end = async {
@@ -196,7 +230,11 @@ pub(super) fn watch_body(
 ) -> Response<ResponseBody> {
     let Decided { grant, watch, .. } = decided;
     let blocker = core.drain.blocker();
-    let short = response.body().size_hint().exact().is_some_and(|length| length <= SHORT);
+    let short = response
+        .body()
+        .size_hint()
+        .exact()
+        .is_some_and(|length| length <= SHORT);
     let Grant::Member(route, principal) = &grant else {
         return response.map(|body| body.holding((hold, watch, blocker)));
     };
@@ -205,7 +243,10 @@ pub(super) fn watch_body(
     }
     let standing = Standing::of(principal, route);
     let (scissors, signal) = cut();
-    let watched = Rc::new(Watched { reason: Cell::new(None), is_stream: Cell::new(false) });
+    let watched = Rc::new(Watched {
+        reason: Cell::new(None),
+        is_stream: Cell::new(false),
+    });
     let task = tokio::task::spawn_local({
         let (core, watched) = (Rc::clone(core), Rc::clone(&watched));
         async move {
@@ -220,14 +261,16 @@ pub(super) fn watch_body(
     });
     let (core, started) = (Rc::clone(core), Instant::now());
     response.map(|body| {
-        body.cut_by(signal).holding((hold, watch, blocker)).on_end(move |_| {
-            task.abort();
-            if watched.is_stream.get() {
-                let mut line = line;
-                line.reason = watched.reason.get().unwrap_or(line.reason);
-                closed(&core, line, started);
-            }
-        })
+        body.cut_by(signal)
+            .holding((hold, watch, blocker))
+            .on_end(move |_| {
+                task.abort();
+                if watched.is_stream.get() {
+                    let mut line = line;
+                    line.reason = watched.reason.get().unwrap_or(line.reason);
+                    closed(&core, line, started);
+                }
+            })
     })
 }
 

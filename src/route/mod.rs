@@ -73,7 +73,9 @@ impl OptionalAccess {
     /// Lets a request that carries no credential at all go on anonymously.
     #[must_use]
     pub const fn anonymous(&self) -> PublicGrant {
-        PublicGrant { reason: Reason::OptionalAnonymous }
+        PublicGrant {
+            reason: Reason::OptionalAnonymous,
+        }
     }
 }
 
@@ -81,7 +83,9 @@ impl PublicAccess {
     /// Lets a request go on.
     #[must_use]
     pub const fn grant(&self) -> PublicGrant {
-        PublicGrant { reason: Reason::Public }
+        PublicGrant {
+            reason: Reason::Public,
+        }
     }
 }
 
@@ -95,7 +99,9 @@ impl Preflight {
     /// Lets the preflight go on without identity, `Authorization` and `Cookie`.
     #[must_use]
     pub const fn grant(&self) -> PublicGrant {
-        PublicGrant { reason: Reason::Public }
+        PublicGrant {
+            reason: Reason::Public,
+        }
     }
 }
 
@@ -115,7 +121,12 @@ impl Route {
             config::Access::Optional => Access::Optional(OptionalAccess { _private: () }),
             config::Access::Public => Access::Public(PublicAccess { _private: () }),
         };
-        Self { config, access, vary, endpoint }
+        Self {
+            config,
+            access,
+            vary,
+            endpoint,
+        }
     }
 
     /// The request fields that its responses depend on: every place where it accepts a credential or

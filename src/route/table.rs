@@ -11,7 +11,9 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::{Matched, Preflight, Route};
-use crate::config::{self, Access, Config, CredentialPlace, HostMatch, PathAllowances, TenantSource};
+use crate::config::{
+    self, Access, Config, CredentialPlace, HostMatch, PathAllowances, TenantSource,
+};
 use crate::reason::Reason;
 use crate::wire::RawRequest;
 
@@ -74,12 +76,19 @@ impl RouteTable {
         let endpoint = endpoint(config);
         let routes = config.routes.iter().map(|route| (route, false));
         for (route, is_endpoint) in routes.chain(endpoint.iter().map(|route| (route, true))) {
-            let side = if route.exact { &mut table.exact } else { &mut table.prefixes };
+            let side = if route.exact {
+                &mut table.exact
+            } else {
+                &mut table.prefixes
+            };
             let groups = side.entry(route.path.as_str().into()).or_default();
             let made = Arc::new(Route::new(route.clone(), vary(config, route), is_endpoint));
             match groups.iter_mut().find(|group| group.host == route.host) {
                 Some(group) => group.routes.push(made),
-                None => groups.push(Group { host: route.host.clone(), routes: vec![made] }),
+                None => groups.push(Group {
+                    host: route.host.clone(),
+                    routes: vec![made],
+                }),
             }
             groups.sort_by_key(|group| std::cmp::Reverse(narrowness(&group.host)));
         }
@@ -90,39 +99,65 @@ impl RouteTable {
     pub fn find(&self, raw: &RawRequest) -> Result<Matched, RouteError> {
         let host = raw.host().name();
         let path = raw.path();
-        let group = self.winner(path.as_str(), host).ok_or(RouteError::NoRoute)?;
+        let group = self
+            .winner(path.as_str(), host)
+            .ok_or(RouteError::NoRoute)?;
         if let Some(other) = path.alternative() {
             // Whoever decodes once more must still arrive at the same rule.
-            let same = self.winner(other, host).is_some_and(|there| std::ptr::eq(group, there));
+            let same = self
+                .winner(other, host)
+                .is_some_and(|there| std::ptr::eq(group, there));
             if !same {
                 return Err(RouteError::Ambiguous);
             }
         }
         let preflight = self.preflight_method(raw);
         let method = preflight.as_ref().unwrap_or(raw.method());
-        let limited = group.routes.iter().any(|route| route.config().methods.is_some());
+        let limited = group
+            .routes
+            .iter()
+            .any(|route| route.config().methods.is_some());
         if limited && raw.method_override() {
             return Err(RouteError::Ambiguous);
         }
         let route = group
             .routes
             .iter()
-            .find(|route| route.config().methods.as_ref().is_none_or(|methods| methods.contains(method)))
-            .ok_or_else(|| RouteError::MethodNotAllowed { allow: allowed(&group.routes) })?;
+            .find(|route| {
+                route
+                    .config()
+                    .methods
+                    .as_ref()
+                    .is_none_or(|methods| methods.contains(method))
+            })
+            .ok_or_else(|| RouteError::MethodNotAllowed {
+                allow: allowed(&group.routes),
+            })?;
         if !admits(route.config().allow, path.forms()) {
             return Err(RouteError::Ambiguous);
         }
-        Ok(Matched { route: Arc::clone(route), preflight: preflight.map(|_| Preflight { _private: () }) })
+        Ok(Matched {
+            route: Arc::clone(route),
+            preflight: preflight.map(|_| Preflight { _private: () }),
+        })
     }
 
     /// The routes of the winning path and host.
     fn winner(&self, path: &str, host: &str) -> Option<&Group> {
-        if let Some(group) = self.exact.get(path).and_then(|groups| narrowest(groups, host)) {
+        if let Some(group) = self
+            .exact
+            .get(path)
+            .and_then(|groups| narrowest(groups, host))
+        {
             return Some(group);
         }
         let mut prefix = path.strip_suffix('/').unwrap_or(path);
         loop {
-            if let Some(group) = self.prefixes.get(prefix).and_then(|groups| narrowest(groups, host)) {
+            if let Some(group) = self
+                .prefixes
+                .get(prefix)
+                .and_then(|groups| narrowest(groups, host))
+            {
                 return Some(group);
             }
             prefix = prefix.rsplit_once('/')?.0;
@@ -140,7 +175,10 @@ impl RouteTable {
 fn endpoint(config: &Config) -> Option<config::Route> {
     let reissue = config.identity.reissue.as_ref()?;
     let path = reissue.endpoint.clone()?;
-    let accounts = config::Accounts { on_mismatch: config::OnMismatch::UseLive, ..config.accounts.clone() };
+    let accounts = config::Accounts {
+        on_mismatch: config::OnMismatch::UseLive,
+        ..config.accounts.clone()
+    };
     Some(config::Route {
         at: reissue.at.key("endpoint"),
         name: Arc::from(path.as_str()),
@@ -165,7 +203,10 @@ fn endpoint(config: &Config) -> Option<config::Route> {
 
 /// The fields that responses of a route depend on.
 fn vary(config: &Config, route: &config::Route) -> Arc<[HeaderName]> {
-    let places = route.credentials.iter().filter_map(|index| config.credentials.get(*index));
+    let places = route
+        .credentials
+        .iter()
+        .filter_map(|index| config.credentials.get(*index));
     let mut names: Vec<HeaderName> = places
         .filter_map(|credential| match &credential.place {
             CredentialPlace::Bearer => Some(http::header::AUTHORIZATION),
@@ -175,10 +216,16 @@ fn vary(config: &Config, route: &config::Route) -> Arc<[HeaderName]> {
             CredentialPlace::Query(_) => None,
         })
         .collect();
-    names.extend(config.tenants.sources.iter().filter_map(|source| match source {
-        TenantSource::Header(name) => Some(name.clone()),
-        _ => None,
-    }));
+    names.extend(
+        config
+            .tenants
+            .sources
+            .iter()
+            .filter_map(|source| match source {
+                TenantSource::Header(name) => Some(name.clone()),
+                _ => None,
+            }),
+    );
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names.into()
@@ -196,9 +243,9 @@ fn covers(rule: &HostMatch, host: &str) -> bool {
     match rule {
         HostMatch::Any => true,
         HostMatch::Exact(name) => name == host,
-        HostMatch::Suffix(suffix) => {
-            host.strip_suffix(suffix.as_str()).is_some_and(|label| !label.is_empty() && !label.contains('.'))
-        }
+        HostMatch::Suffix(suffix) => host
+            .strip_suffix(suffix.as_str())
+            .is_some_and(|label| !label.is_empty() && !label.contains('.')),
     }
 }
 
@@ -207,8 +254,11 @@ fn narrowest<'a>(groups: &'a [Group], host: &str) -> Option<&'a Group> {
 }
 
 fn allowed(routes: &[Arc<Route>]) -> String {
-    let mut methods: Vec<&str> =
-        routes.iter().flat_map(|route| route.config().methods.iter().flatten()).map(Method::as_str).collect();
+    let mut methods: Vec<&str> = routes
+        .iter()
+        .flat_map(|route| route.config().methods.iter().flatten())
+        .map(Method::as_str)
+        .collect();
     methods.sort_unstable();
     methods.dedup();
     methods.join(", ")

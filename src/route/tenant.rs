@@ -66,10 +66,28 @@ pub struct Tenants {
 impl Tenants {
     /// Builds the sources.
     #[must_use]
-    pub fn build(config: &config::Tenants, source: &config::DirectorySource, directory: Arc<Directory>) -> Self {
-        let schemas = matches!(source, config::DirectorySource::Postgres { schema_per_tenant: true, .. });
-        let asks_credential = config.sources.iter().any(|source| matches!(source, TenantSource::Token));
-        Self { config: config.clone(), directory, schemas, asks_credential }
+    pub fn build(
+        config: &config::Tenants,
+        source: &config::DirectorySource,
+        directory: Arc<Directory>,
+    ) -> Self {
+        let schemas = matches!(
+            source,
+            config::DirectorySource::Postgres {
+                schema_per_tenant: true,
+                ..
+            }
+        );
+        let asks_credential = config
+            .sources
+            .iter()
+            .any(|source| matches!(source, TenantSource::Token));
+        Self {
+            config: config.clone(),
+            directory,
+            schemas,
+            asks_credential,
+        }
     }
 
     /// Whether requests can name several tenants; then a token must say which one it is for.
@@ -80,16 +98,27 @@ impl Tenants {
 
     /// The tenant of a request. Where none is `needed` (a public route) a missing one is no error,
     /// but a conflict is.
-    pub async fn resolve(&self, raw: &RawRequest, needed: bool) -> Result<TenantAnswer, TenantError> {
+    pub async fn resolve(
+        &self,
+        raw: &RawRequest,
+        needed: bool,
+    ) -> Result<TenantAnswer, TenantError> {
         let mut named: Option<(TenantId, &'static str)> = None;
         let mut unknown_domain = false;
         for source in &self.config.sources {
             let (answer, word) = match source {
-                TenantSource::Host { prefix, suffix } => (from_host(raw.host().name(), prefix, suffix), "host"),
-                TenantSource::Path { prefix, suffix } => (from_path(raw.path().as_str(), prefix, suffix)?, "path"),
+                TenantSource::Host { prefix, suffix } => {
+                    (from_host(raw.host().name(), prefix, suffix), "host")
+                }
+                TenantSource::Path { prefix, suffix } => {
+                    (from_path(raw.path().as_str(), prefix, suffix)?, "path")
+                }
                 TenantSource::Header(name) => (from_header(raw, name)?, "header"),
                 TenantSource::Domain { query } => {
-                    let found = self.directory.tenant_of_domain(query, raw.host().name()).await?;
+                    let found = self
+                        .directory
+                        .tenant_of_domain(query, raw.host().name())
+                        .await?;
                     unknown_domain |= found.is_none();
                     (found, "domain")
                 }
@@ -97,7 +126,9 @@ impl Tenants {
             };
             let Some(tenant) = answer else { continue };
             match &named {
-                Some((other, spoke)) if *other != tenant => return Err(TenantError::Conflict(spoke, word)),
+                Some((other, spoke)) if *other != tenant => {
+                    return Err(TenantError::Conflict(spoke, word));
+                }
                 Some(_) => {}
                 None => named = Some((tenant, word)),
             }
@@ -122,8 +153,12 @@ impl Tenants {
         let mut answers = Vec::new();
         for source in &self.config.sources {
             match source {
-                TenantSource::Host { prefix, suffix } => answers.push(from_host(host, prefix, suffix)),
-                TenantSource::Domain { query } => answers.push(self.directory.tenant_of_domain(query, host).await?),
+                TenantSource::Host { prefix, suffix } => {
+                    answers.push(from_host(host, prefix, suffix))
+                }
+                TenantSource::Domain { query } => {
+                    answers.push(self.directory.tenant_of_domain(query, host).await?)
+                }
                 TenantSource::Path { .. } | TenantSource::Header(_) | TenantSource::Token => {}
             }
         }
@@ -131,7 +166,10 @@ impl Tenants {
     }
 
     /// The tenant that a credential names, where no source spoke; the default where it names none.
-    pub async fn from_credential(&self, claimed: Option<&TenantId>) -> Result<TenantId, TenantError> {
+    pub async fn from_credential(
+        &self,
+        claimed: Option<&TenantId>,
+    ) -> Result<TenantId, TenantError> {
         match (claimed, &self.config.default) {
             (Some(tenant), _) => {
                 self.exists(tenant, true, "token").await?;
@@ -142,7 +180,12 @@ impl Tenants {
         }
     }
 
-    async fn exists(&self, tenant: &TenantId, needed: bool, word: &'static str) -> Result<(), TenantError> {
+    async fn exists(
+        &self,
+        tenant: &TenantId,
+        needed: bool,
+        word: &'static str,
+    ) -> Result<(), TenantError> {
         if self.schemas && is_reserved_schema(tenant) {
             return Err(TenantError::Unknown(word));
         }
@@ -152,7 +195,11 @@ impl Tenants {
             KnownTenants::Listed(tenants) => tenants.contains(tenant),
             KnownTenants::Query(query) => self.directory.tenant_is_known(query, tenant).await?,
         };
-        if known { Ok(()) } else { Err(TenantError::Unknown(word)) }
+        if known {
+            Ok(())
+        } else {
+            Err(TenantError::Unknown(word))
+        }
     }
 }
 
@@ -161,7 +208,9 @@ fn is_reserved_schema(tenant: &TenantId) -> bool {
     let name = tenant.as_str();
     name.eq_ignore_ascii_case("public")
         || name.eq_ignore_ascii_case("information_schema")
-        || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("pg_"))
+        || name
+            .get(..3)
+            .is_some_and(|start| start.eq_ignore_ascii_case("pg_"))
 }
 
 fn from_host(host: &str, prefix: &str, suffix: &str) -> Option<TenantId> {
@@ -170,10 +219,14 @@ fn from_host(host: &str, prefix: &str, suffix: &str) -> Option<TenantId> {
 
 /// The segment between `prefix` and `suffix`, which ends the path or is followed by a segment.
 fn from_path(path: &str, prefix: &str, suffix: &str) -> Result<Option<TenantId>, TenantError> {
-    let Some(rest) = path.strip_prefix(prefix) else { return Ok(None) };
+    let Some(rest) = path.strip_prefix(prefix) else {
+        return Ok(None);
+    };
     let (segment, behind) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let fits = suffix.is_empty()
-        || behind.strip_prefix(suffix).is_some_and(|after| after.is_empty() || after.starts_with('/'));
+        || behind
+            .strip_prefix(suffix)
+            .is_some_and(|after| after.is_empty() || after.starts_with('/'));
     if segment.is_empty() || !fits {
         return Ok(None);
     }
@@ -181,17 +234,23 @@ fn from_path(path: &str, prefix: &str, suffix: &str) -> Result<Option<TenantId>,
     if segment.contains(['%', ';']) {
         return Err(TenantError::Unknown("path"));
     }
-    TenantId::parse(segment).map(Some).map_err(|_| TenantError::Unknown("path"))
+    TenantId::parse(segment)
+        .map(Some)
+        .map_err(|_| TenantError::Unknown("path"))
 }
 
 fn from_header(raw: &RawRequest, name: &http::HeaderName) -> Result<Option<TenantId>, TenantError> {
     let mut values = raw.headers().get_all(name).iter();
-    let Some(first) = values.next() else { return Ok(None) };
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
     if values.any(|other| other != first) {
         return Err(TenantError::Conflict("header", "header"));
     }
     let text = first.to_str().map_err(|_| TenantError::Unknown("header"))?;
-    TenantId::parse(text).map(Some).map_err(|_| TenantError::Unknown("header"))
+    TenantId::parse(text)
+        .map(Some)
+        .map_err(|_| TenantError::Unknown("header"))
 }
 
 #[cfg(test)]
@@ -210,7 +269,12 @@ mod tests {
 
     #[test]
     fn a_path_pattern_takes_one_whole_segment() {
-        let tenant = |path: &str| from_path(path, "/t/", "").ok().flatten().map(|t| t.to_string());
+        let tenant = |path: &str| {
+            from_path(path, "/t/", "")
+                .ok()
+                .flatten()
+                .map(|t| t.to_string())
+        };
         assert_eq!(tenant("/t/acme").as_deref(), Some("acme"));
         assert_eq!(tenant("/t/acme/x/y").as_deref(), Some("acme"));
         assert_eq!(tenant("/t/"), None);
@@ -223,8 +287,18 @@ mod tests {
 
     #[test]
     fn the_databases_own_schemas_are_no_tenants() {
-        for name in ["public", "PUBLIC", "information_schema", "pg_catalog", "pg_toast", "PG_x"] {
-            assert!(is_reserved_schema(&TenantId::parse(name).unwrap()), "{name}");
+        for name in [
+            "public",
+            "PUBLIC",
+            "information_schema",
+            "pg_catalog",
+            "pg_toast",
+            "PG_x",
+        ] {
+            assert!(
+                is_reserved_schema(&TenantId::parse(name).unwrap()),
+                "{name}"
+            );
         }
         assert!(!is_reserved_schema(&TenantId::parse("pgx").unwrap()));
     }

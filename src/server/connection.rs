@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 use super::deadline::{Activity, Deadlined, InProgress, Timeouts};
 use super::tls::Certificates;
 use crate::config::Limits;
-use crate::gateway::{self, Core, ResponseBody};
-use crate::wire::ConnectionInfo;
+use crate::gateway::{self, Arrival, Core, ResponseBody};
+use crate::wire::{ConnectionInfo, Heads, WatchedIo};
 
 /// How long a connection may be idle between two requests: longer than the 60 s after which common
 /// load balancers give up theirs, so that they never reuse one that is being closed here.
@@ -62,21 +62,27 @@ impl Door {
         };
         match &self.tls {
             None if self.h2c => {
-                let Some(multiplexed) = self.prior_knowledge(&stream).await else { return };
+                let Some(multiplexed) = self.prior_knowledge(&stream).await else {
+                    return;
+                };
                 self.speak(stream, info(false, None), multiplexed).await;
             }
             None => self.speak(stream, info(false, None), false).await,
             Some((acceptor, _)) => {
-                let handshake = tokio::time::timeout(self.limits.header_timeout, acceptor.accept(stream)).await;
+                let handshake =
+                    tokio::time::timeout(self.limits.header_timeout, acceptor.accept(stream)).await;
                 let Ok(Ok(stream)) = handshake else {
                     metrics.protocol_errors.inc();
                     tracing::debug!(%peer, "the TLS handshake failed");
                     return;
                 };
                 let session = stream.get_ref().1;
-                let server_name = session.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
+                let server_name = session
+                    .server_name()
+                    .map(|name| Arc::from(name.to_ascii_lowercase()));
                 let multiplexed = session.alpn_protocol() == Some(b"h2");
-                self.speak(stream, info(true, server_name), multiplexed).await;
+                self.speak(stream, info(true, server_name), multiplexed)
+                    .await;
             }
         }
     }
@@ -101,7 +107,10 @@ impl Door {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(self.limits.header_timeout, peek).await.ok().flatten()
+        tokio::time::timeout(self.limits.header_timeout, peek)
+            .await
+            .ok()
+            .flatten()
     }
 
     async fn speak<S>(self: &Rc<Self>, stream: S, info: ConnectionInfo, multiplexed: bool)
@@ -114,10 +123,22 @@ impl Door {
             idle: IDLE.max(self.limits.header_timeout),
             write: self.core.gateway().write_timeout,
         };
-        let io = TokioIo::new(Deadlined::new(stream, Arc::clone(&activity), timeouts, multiplexed));
+        let stream = Deadlined::new(stream, Arc::clone(&activity), timeouts, multiplexed);
         let peer = info.peer;
-        let service = Serve { door: Rc::clone(self), info: Rc::new(info), activity };
-        let outcome = if multiplexed { self.http2(io, service).await } else { self.http1(io, service).await };
+        let mut service = Serve {
+            door: Rc::clone(self),
+            info: Rc::new(info),
+            activity,
+            heads: None,
+        };
+        let outcome = if multiplexed {
+            self.http2(TokioIo::new(stream), service).await
+        } else {
+            let heads = Heads::default();
+            service.heads = Some(heads.clone());
+            self.http1(TokioIo::new(WatchedIo::new(stream, heads)), service)
+                .await
+        };
         if let Err(error) = outcome {
             if error.is_parse() || error.is_parse_too_large() {
                 self.core.gateway().metrics.protocol_errors.inc();
@@ -126,7 +147,11 @@ impl Door {
         }
     }
 
-    async fn http1<S>(&self, io: TokioIo<Deadlined<S>>, service: Serve) -> hyper::Result<()>
+    async fn http1<S>(
+        &self,
+        io: TokioIo<WatchedIo<Deadlined<S>>>,
+        service: Serve,
+    ) -> hyper::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -153,7 +178,8 @@ impl Door {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let list_size = u32::try_from(2 * self.limits.header_size + self.limits.uri).unwrap_or(u32::MAX);
+        let list_size =
+            u32::try_from(2 * self.limits.header_size + self.limits.uri).unwrap_or(u32::MAX);
         let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(H2_STREAMS)
@@ -178,6 +204,8 @@ struct Serve {
     door: Rc<Door>,
     info: Rc<ConnectionInfo>,
     activity: Arc<Activity>,
+    /// What hyper hides of each head; HTTP/1 only.
+    heads: Option<Heads>,
 }
 
 impl Service<Request<Incoming>> for Serve {
@@ -188,10 +216,24 @@ impl Service<Request<Incoming>> for Serve {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_progress: InProgress = self.activity.begin();
         let (door, info) = (Rc::clone(&self.door), Rc::clone(&self.info));
+        // Once for each request, in their order: hyper calls this before it reads the next head.
+        let fault = self.heads.as_ref().and_then(Heads::next_fault);
+        let heads = self.heads.clone();
         Box::pin(async move {
-            let certificate = |name: &str| door.tls.as_ref().and_then(|(_, tls)| tls.index_of(name));
+            let certificate =
+                |name: &str| door.tls.as_ref().and_then(|(_, tls)| tls.index_of(name));
             // The request is in progress until its body, or the tunnel it becomes, has ended.
-            Ok(gateway::serve(&door.core, request, &info, &certificate, Box::new(in_progress)).await)
+            let arrival = Arrival {
+                info: &info,
+                certificate: &certificate,
+                fault,
+                hold: Box::new(in_progress),
+            };
+            let response = gateway::serve(&door.core, request, arrival).await;
+            if let (StatusCode::SWITCHING_PROTOCOLS, Some(heads)) = (response.status(), heads) {
+                heads.stop();
+            }
+            Ok(response)
         })
     }
 }

@@ -20,14 +20,23 @@ pub(crate) struct Control {
 impl Control {
     /// Starts the thread.
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_name("control").build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("control")
+            .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
-            // Tasks run only while somebody blocks on the runtime.
-            let _ = runtime.block_on(stopped);
-        })?;
-        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || {
+                // Tasks run only while somebody blocks on the runtime.
+                let _ = runtime.block_on(stopped);
+            })?;
+        Ok(Self {
+            handle,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Where tasks are spawned.

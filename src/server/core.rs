@@ -31,24 +31,44 @@ pub(super) struct Socket {
 }
 
 /// Runs a core until the process drains. `connections` are shared by all cores.
-pub(super) fn run(gateway: Arc<Gateway>, sockets: Vec<Socket>, drain: Drain, connections: Arc<Semaphore>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+pub(super) fn run(
+    gateway: Arc<Gateway>,
+    sockets: Vec<Socket>,
+    drain: Drain,
+    connections: Arc<Semaphore>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
         let limits = gateway.limits;
         let core = Rc::new(Core::new(gateway, drain.clone()));
         let mut accepting = Vec::new();
-        for Socket { listener, socket, tls } in sockets {
+        for Socket {
+            listener,
+            socket,
+            tls,
+        } in sockets
+        {
             let door = Rc::new(Door {
                 core: Rc::clone(&core),
                 address: listener.address,
-                tls: tls.map(|(config, certificates)| (tokio_rustls::TlsAcceptor::from(config), certificates)),
+                tls: tls.map(|(config, certificates)| {
+                    (tokio_rustls::TlsAcceptor::from(config), certificates)
+                }),
                 trusted_proxies: listener.trusted_proxies.clone().into(),
                 h2c: listener.h2c,
                 limits,
             });
             let socket = TcpListener::from_std(socket)?;
-            accepting.push(tokio::task::spawn_local(accept(socket, door, Arc::clone(&connections), drain.clone())));
+            accepting.push(tokio::task::spawn_local(accept(
+                socket,
+                door,
+                Arc::clone(&connections),
+                drain.clone(),
+            )));
         }
         drain.closing().await;
         for task in accepting {
@@ -64,7 +84,9 @@ async fn accept(socket: TcpListener, door: Rc<Door>, connections: Arc<Semaphore>
     let mut pause = BACKOFF;
     loop {
         // At the limit nothing is accepted: the kernel's queue holds the rest.
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+            return;
+        };
         match socket.accept().await {
             Ok((stream, peer)) => {
                 pause = BACKOFF;
@@ -92,6 +114,9 @@ async fn accept(socket: TcpListener, door: Rc<Door>, connections: Arc<Semaphore>
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
     )
 }

@@ -79,9 +79,22 @@ pub(super) struct Deadlined<S> {
 }
 
 impl<S> Deadlined<S> {
-    pub(super) fn new(socket: S, activity: Arc<Activity>, timeouts: Timeouts, multiplexed: bool) -> Self {
+    pub(super) fn new(
+        socket: S,
+        activity: Arc<Activity>,
+        timeouts: Timeouts,
+        multiplexed: bool,
+    ) -> Self {
         let read_sleep = Box::pin(tokio::time::sleep(timeouts.head));
-        Self { socket, activity, timeouts, wait: Wait::Head, read_sleep, write_sleep: None, multiplexed }
+        Self {
+            socket,
+            activity,
+            timeouts,
+            wait: Wait::Head,
+            read_sleep,
+            write_sleep: None,
+            multiplexed,
+        }
     }
 
     /// Arms the wait that fits what the connection is doing, when that has changed.
@@ -112,36 +125,56 @@ impl<S> Deadlined<S> {
         self.wait != Wait::None && self.read_sleep.as_mut().poll(cx).is_ready()
     }
 
-    fn watch_write<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch_write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.write_sleep = None;
             return outcome;
         }
         let length = self.timeouts.write;
-        let sleep = self.write_sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(length)));
+        let sleep = self
+            .write_sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(length)));
         if sleep.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client does not read",
+            )));
         }
         Poll::Pending
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.socket).poll_read(cx, buf);
         let bytes_came = outcome.is_ready() && buf.filled().len() > before;
         this.rearm(bytes_came);
         if outcome.is_pending() && this.late(cx) {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client is silent")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client is silent",
+            )));
         }
         outcome
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.socket).poll_write(cx, buf);
         this.watch_write(cx, outcome)
@@ -185,10 +218,20 @@ mod tests {
         write: Duration::from_secs(60),
     };
 
-    fn pair(multiplexed: bool) -> (tokio::io::DuplexStream, Deadlined<tokio::io::DuplexStream>, Arc<Activity>) {
+    fn pair(
+        multiplexed: bool,
+    ) -> (
+        tokio::io::DuplexStream,
+        Deadlined<tokio::io::DuplexStream>,
+        Arc<Activity>,
+    ) {
         let (client, server) = tokio::io::duplex(64);
         let activity = Arc::new(Activity::default());
-        (client, Deadlined::new(server, Arc::clone(&activity), TIMEOUTS, multiplexed), activity)
+        (
+            client,
+            Deadlined::new(server, Arc::clone(&activity), TIMEOUTS, multiplexed),
+            activity,
+        )
     }
 
     #[tokio::test(start_paused = true)]
@@ -196,7 +239,10 @@ mod tests {
         for multiplexed in [false, true] {
             let (_client, mut server, _) = pair(multiplexed);
             let started = Instant::now();
-            assert_eq!(server.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(
+                server.read_u8().await.unwrap_err().kind(),
+                io::ErrorKind::TimedOut
+            );
             assert_eq!(started.elapsed().as_secs(), 10);
         }
     }
@@ -221,7 +267,11 @@ mod tests {
         server.read_exact(&mut [0; 3]).await.unwrap();
         let request = activity.begin();
         let mut byte = [0];
-        assert!(tokio::time::timeout(Duration::from_secs(3600), server.read(&mut byte)).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(3600), server.read(&mut byte))
+                .await
+                .is_err()
+        );
         drop(request);
         let started = Instant::now();
         assert!(server.read(&mut byte).await.is_err());
@@ -233,7 +283,10 @@ mod tests {
         let (_client, mut server, activity) = pair(false);
         let _request = activity.begin();
         let started = Instant::now();
-        assert_eq!(server.write_all(&[0; 1000]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            server.write_all(&[0; 1000]).await.unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
         assert_eq!(started.elapsed().as_secs(), 60);
     }
 }

@@ -16,7 +16,11 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Binds `address`. With `shared` other sockets of this process may bind it too.
 pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         // `[::]` and `0.0.0.0` are two addresses, whatever the system's default is.
         socket.set_only_v6(true)?;
@@ -37,7 +41,11 @@ pub(crate) fn must_be_free(address: SocketAddr) -> io::Result<()> {
     if address.port() == 0 {
         return Ok(());
     }
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

@@ -69,7 +69,12 @@ pub struct Server {
 /// What is wrong with the listeners' certificates, for `check`.
 #[must_use]
 pub fn certificate_faults(config: &Config) -> Vec<Fault> {
-    config.listeners.iter().filter_map(|listener| tls::Certificates::build(listener).err()).flatten().collect()
+    config
+        .listeners
+        .iter()
+        .filter_map(|listener| tls::Certificates::build(listener).err())
+        .flatten()
+        .collect()
 }
 
 impl Server {
@@ -79,8 +84,13 @@ impl Server {
         let control = Control::start()?;
         let metrics = Arc::new(Metrics::new());
         let mut faults = Vec::new();
-        let mut keep = |outcome: Result<_, Vec<Fault>>| outcome.map_err(|found| faults.extend(found)).ok();
-        let tls: Vec<_> = config.listeners.iter().filter_map(|listener| keep(tls::Certificates::build(listener))).collect();
+        let mut keep =
+            |outcome: Result<_, Vec<Fault>>| outcome.map_err(|found| faults.extend(found)).ok();
+        let tls: Vec<_> = config
+            .listeners
+            .iter()
+            .filter_map(|listener| keep(tls::Certificates::build(listener)))
+            .collect();
         let gateway = match Gateway::build(&config, &metrics, control.handle()) {
             Ok(gateway) => Some(gateway),
             Err(found) => {
@@ -93,7 +103,9 @@ impl Server {
         };
 
         let admin_at = config.admin.address;
-        let bind = |address, shared| listen::bind(address, shared).map_err(|error| ServerError::Bind { address, error });
+        let bind = |address, shared| {
+            listen::bind(address, shared).map_err(|error| ServerError::Bind { address, error })
+        };
         for listener in &config.listeners {
             let address = listener.address;
             listen::must_be_free(address).map_err(|error| ServerError::Bind { address, error })?;
@@ -110,31 +122,68 @@ impl Server {
                     }
                     None => None,
                 };
-                sockets.push(core::Socket { listener: listener.clone(), socket: bind(listener.address, true)?, tls });
+                sockets.push(core::Socket {
+                    listener: listener.clone(),
+                    socket: bind(listener.address, true)?,
+                    tls,
+                });
             }
             cores.push(sockets);
         }
         let certificates = tls.into_iter().flatten().collect();
-        Ok(Self { config, control, gateway, audit, cores, certificates, admin })
+        Ok(Self {
+            config,
+            control,
+            gateway,
+            audit,
+            cores,
+            certificates,
+            admin,
+        })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once.
     pub fn run(self) -> Result<(), ServerError> {
-        let Self { config, control, gateway, audit, cores, certificates, admin } = self;
+        let Self {
+            config,
+            control,
+            gateway,
+            audit,
+            cores,
+            certificates,
+            admin,
+        } = self;
         let (drainer, drain) = Drainer::new();
         gateway.start(control.handle());
         control.handle().spawn(watch_certificates(certificates));
-        control.handle().spawn(admin::serve(admin, config.admin.clone(), Arc::clone(&gateway), drain.clone()));
+        control.handle().spawn(admin::serve(
+            admin,
+            config.admin.clone(),
+            Arc::clone(&gateway),
+            drain.clone(),
+        ));
 
         let connections = Arc::new(Semaphore::new(config.limits.connections));
         let mut threads = Vec::new();
         for (index, sockets) in cores.into_iter().enumerate() {
-            let (gateway, drain, connections) = (Arc::clone(&gateway), drain.clone(), Arc::clone(&connections));
+            let (gateway, drain, connections) = (
+                Arc::clone(&gateway),
+                drain.clone(),
+                Arc::clone(&connections),
+            );
             let core = move || core::run(gateway, sockets, drain, connections);
-            threads.push(std::thread::Builder::new().name(format!("core-{index}")).spawn(core)?);
+            threads.push(
+                std::thread::Builder::new()
+                    .name(format!("core-{index}"))
+                    .spawn(core)?,
+            );
         }
         for listener in &config.listeners {
-            let scheme = if listener.tls.is_empty() { "http" } else { "https" };
+            let scheme = if listener.tls.is_empty() {
+                "http"
+            } else {
+                "https"
+            };
             tracing::info!(address = %listener.address, scheme, workers = config.workers, "listening");
         }
         tracing::info!(address = %config.admin.address, "admin listening");
@@ -180,7 +229,9 @@ fn control_flow(
     let (done, outcome) = std::sync::mpsc::channel();
     let phase = drain.clone();
     control.handle().spawn(async move {
-        let Some(name) = arrived.recv().await else { return };
+        let Some(name) = arrived.recv().await else {
+            return;
+        };
         tracing::info!(signal = name, "draining");
         drainer.not_ready();
         let orderly = async {
@@ -198,7 +249,10 @@ fn control_flow(
         match outcome.recv_timeout(Duration::from_millis(500)) {
             Ok(true) => return Ok(()),
             Ok(false) => return Err(ServerError::Drain),
-            Err(_) if threads.iter().any(JoinHandle::is_finished) && phase.phase() < crate::drain::Phase::Closing => {
+            Err(_)
+                if threads.iter().any(JoinHandle::is_finished)
+                    && phase.phase() < crate::drain::Phase::Closing =>
+            {
                 return Err(ServerError::Core);
             }
             Err(_) => {}

@@ -36,7 +36,9 @@ pub(super) struct Certificates {
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificates").field("count", &self.loaded.len()).finish_non_exhaustive()
+        f.debug_struct("Certificates")
+            .field("count", &self.loaded.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +57,10 @@ impl Certificates {
             }
         }
         if faults.is_empty() {
-            Ok(Some(Arc::new(Self { configured: listener.tls.clone(), loaded })))
+            Ok(Some(Arc::new(Self {
+                configured: listener.tls.clone(),
+                loaded,
+            })))
         } else {
             Err(faults)
         }
@@ -90,7 +95,9 @@ impl Certificates {
             return Some(0);
         }
         let name = ServerName::try_from(name).ok()?;
-        self.loaded.iter().position(|slot| covers(&slot.load().key, &name))
+        self.loaded
+            .iter()
+            .position(|slot| covers(&slot.load().key, &name))
     }
 
     /// The rustls configuration of the listener.
@@ -112,7 +119,9 @@ impl ResolvesServerCert for Certificates {
             None if self.loaded.len() == 1 => 0,
             None => return None,
         };
-        self.loaded.get(index).map(|slot| Arc::clone(&slot.load().key))
+        self.loaded
+            .get(index)
+            .map(|slot| Arc::clone(&slot.load().key))
     }
 }
 
@@ -128,26 +137,57 @@ fn load(tls: &ListenerTls, key_pem: &[u8]) -> Result<Loaded, Fault> {
     let stamp = stamp(tls);
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&tls.certificate)
         .and_then(Iterator::collect)
-        .map_err(|error| Fault::new(&at, format!("the certificate cannot be read: {error}"), "a PEM file, leaf first"))?;
+        .map_err(|error| {
+            Fault::new(
+                &at,
+                format!("the certificate cannot be read: {error}"),
+                "a PEM file, leaf first",
+            )
+        })?;
     if chain.is_empty() {
-        return Err(Fault::new(&at, "the file holds no certificate", "a PEM file, leaf first"));
+        return Err(Fault::new(
+            &at,
+            "the file holds no certificate",
+            "a PEM file, leaf first",
+        ));
     }
     let key_at = tls.at.key("private_key");
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
-        Fault::new(&key_at, format!("the private key cannot be read: {error}"), "an unencrypted PEM private key")
+        Fault::new(
+            &key_at,
+            format!("the private key cannot be read: {error}"),
+            "an unencrypted PEM private key",
+        )
     })?;
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|error| {
-        Fault::new(&key_at, format!("the private key cannot be used: {error}"), "an RSA (2048 bits or more), ECDSA or Ed25519 key")
+        Fault::new(
+            &key_at,
+            format!("the private key cannot be used: {error}"),
+            "an RSA (2048 bits or more), ECDSA or Ed25519 key",
+        )
     })?;
     let key = CertifiedKey::new(chain, signing);
     key.keys_match().map_err(|_| {
-        Fault::new(&key_at, "the private key is not the certificate's", "the key that the certificate was made for")
+        Fault::new(
+            &key_at,
+            "the private key is not the certificate's",
+            "the key that the certificate was made for",
+        )
     })?;
-    Ok(Loaded { key: Arc::new(key), stamp })
+    Ok(Loaded {
+        key: Arc::new(key),
+        stamp,
+    })
 }
 
 fn stamp(tls: &ListenerTls) -> Stamp {
-    [Some(tls.certificate.as_path()), tls.private_key.file.as_deref()].into_iter().map(|path| path.and_then(look)).collect()
+    [
+        Some(tls.certificate.as_path()),
+        tls.private_key.file.as_deref(),
+    ]
+    .into_iter()
+    .map(|path| path.and_then(look))
+    .collect()
 }
 
 fn look(path: &Path) -> Option<(SystemTime, u64, u64)> {

@@ -35,7 +35,10 @@ impl Trace {
     /// Notes a step; `found` is made only when somebody listens.
     pub fn note(&mut self, step: &'static str, found: impl FnOnce() -> Value) {
         if let Some(steps) = &mut self.0 {
-            steps.push(Step { step, found: found() });
+            steps.push(Step {
+                step,
+                found: found(),
+            });
         }
     }
 

@@ -25,6 +25,9 @@ mod targets;
 mod tls;
 mod tunnel;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::{BodyError, UpstreamBody};
 pub use error::UpstreamError;
 pub use frames::{FrameTracker, close_frame};

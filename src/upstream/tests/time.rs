@@ -27,7 +27,7 @@ async fn a_head_that_does_not_come_is_a_timeout() {
             head(&mut stream).await;
             assert_eq!(head(&mut stream).await, "", "closed, and not asked again");
         };
-        let ((), answer) = tokio::join!(serve, pools.send(hurried(get("/"))));
+        let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(get("/"))));
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;
@@ -49,7 +49,7 @@ async fn c13_endless_interim_responses_do_not_hold_the_deadline_off() {
                 tokio::task::yield_now().await;
             }
         });
-        let answer = pools.send(hurried(get("/"))).await;
+        let answer = pools.dispatch(hurried(get("/"))).await;
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;
@@ -71,7 +71,7 @@ async fn a_body_that_falls_silent_is_an_error_and_no_end() {
             assert_eq!(head(&mut stream).await, "", "closed");
         };
         let ask = async {
-            let response = pools.send(hurried(get("/"))).await.unwrap();
+            let response = pools.dispatch(hurried(get("/"))).await.unwrap();
             let error = text(response).await.unwrap_err();
             assert!(matches!(error, BodyError::Idle), "{error}");
         };
@@ -94,7 +94,7 @@ async fn an_upload_that_the_client_stalls_is_the_clients() {
             head(&mut stream).await;
             assert_eq!(head(&mut stream).await, "", "closed");
         };
-        let ((), answer) = tokio::join!(serve, pools.send(hurried(request)));
+        let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(request)));
         assert_eq!(answer.unwrap_err(), UpstreamError::RequestBody);
     })
     .await;
@@ -116,7 +116,7 @@ async fn an_upload_that_the_upstream_does_not_read_is_the_upstreams() {
             head(&mut stream).await;
             stream
         };
-        let (_stream, answer) = tokio::join!(serve, pools.send(hurried(request)));
+        let (_stream, answer) = tokio::join!(serve, pools.dispatch(hurried(request)));
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;
@@ -149,7 +149,7 @@ async fn the_heads_deadline_begins_after_the_upload() {
             say(&mut stream, &ok("got it")).await;
             stream
         };
-        let ((), _stream, answer) = tokio::join!(upload, serve, pools.send(request));
+        let ((), _stream, answer) = tokio::join!(upload, serve, pools.dispatch(request));
         assert_eq!(text(answer.unwrap()).await.unwrap(), "got it");
     })
     .await;
@@ -167,7 +167,7 @@ async fn a_tls_handshake_that_does_not_come_is_a_timeout() {
         let pools = pools(config);
         let mut request = get("/");
         request.timeouts.connect = SHORT;
-        let (_stream, answer) = tokio::join!(accept(&listener), pools.send(request));
+        let (_stream, answer) = tokio::join!(accept(&listener), pools.dispatch(request));
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;

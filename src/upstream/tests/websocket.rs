@@ -40,7 +40,7 @@ async fn answered(
         say(&mut stream, answer).await;
         stream
     };
-    let (stream, response) = tokio::join!(serve, pools.send(handshake()));
+    let (stream, response) = tokio::join!(serve, pools.dispatch(handshake()));
     (response, stream, pools)
 }
 
