@@ -84,8 +84,7 @@ impl Pool {
         }
     }
 
-    /// The server whose turn it is after `tried` failures of this request: round robin over the
-    /// servers that are up, then over those that are down.
+    /// The server whose turn it is: round robin over the servers that are up, else over all.
     pub(super) fn next_server(&self) -> usize {
         let servers = self.down_until.len().max(1);
         let start = self.cursor.get();

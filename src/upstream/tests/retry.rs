@@ -197,3 +197,20 @@ async fn a_server_that_hangs_up_or_speaks_first_is_unreachable() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_probe_says_whether_every_server_can_be_connected_to() {
+    core(async {
+        let (_listener, up) = listen().await;
+        let (dead, down) = listen().await;
+        drop(dead);
+        let probe = |servers: &[SocketAddr]| {
+            let upstreams = Upstreams::build(&[upstream(servers)]).unwrap();
+            async move { upstreams.probe(0, LONG).await }
+        };
+        assert_eq!(probe(&[up]).await, Ok(()));
+        let error = probe(&[up, down]).await.unwrap_err();
+        assert!(matches!(error, UpstreamError::Unreachable(_)), "{error}");
+    })
+    .await;
+}

@@ -1,6 +1,6 @@
 //! Which connection a request goes out on, and which it must never go out on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
@@ -255,6 +255,46 @@ async fn c10_c20_a_post_is_not_lost_to_a_connection_that_was_spoken_on_or_closed
             0,
             "nothing was sent"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn c12_among_cancelled_requests_everyone_gets_his_own_answer() {
+    core(async {
+        let (listener, address) = listen().await;
+        echo(listener);
+        let pools = Rc::new(pools(upstream(&[address])));
+        let answered = Rc::new(Cell::new(0));
+        let callers = (0..64).map(|caller| {
+            let (pools, answered) = (Rc::clone(&pools), Rc::clone(&answered));
+            async move {
+                for round in 0..40 {
+                    let path = format!("/{caller}/{round}");
+                    // Some go away after a few turns of the runtime, wherever the request is then.
+                    let patience = (caller * 7 + round * 3) % 11;
+                    let gives_up = async {
+                        for _ in 0..patience {
+                            tokio::task::yield_now().await;
+                        }
+                        if patience > 5 {
+                            std::future::pending::<()>().await;
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        answer = fetch(&pools, &path) => {
+                            let answer = answer.unwrap();
+                            assert_eq!(answer.split_once(' ').unwrap().1, path);
+                            answered.set(answered.get() + 1);
+                        }
+                        () = gives_up => {}
+                    }
+                }
+            }
+        });
+        futures_util::future::join_all(callers).await;
+        assert!(answered.get() >= 64 * 40 / 3, "{}", answered.get());
     })
     .await;
 }
