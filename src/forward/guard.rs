@@ -5,10 +5,9 @@
 //! is no response.
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH,
-    TRANSFER_ENCODING, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::hop::{self, Towards};
 use super::names::{Reserved, remove};
@@ -29,44 +28,6 @@ pub(crate) const EXPOSED: [&str; 4] = [
     "X-Request-Id",
     "Retry-After",
 ];
-
-/// A response that cannot be passed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the upstream broke the protocol: {0}")]
-pub(crate) struct BrokenResponse(&'static str);
-
-/// Refuses a response head that the client could read otherwise than we do: a status that is none,
-/// an interim or switching response where a final one is due, or two framings.
-pub(crate) fn check(
-    status: StatusCode,
-    version: Version,
-    headers: &HeaderMap,
-) -> Result<(), BrokenResponse> {
-    if !(200..600).contains(&status.as_u16()) {
-        return Err(BrokenResponse("a status that ends no exchange"));
-    }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        let one_chunked =
-            codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if version != Version::HTTP_11 || !one_chunked {
-            return Err(BrokenResponse("a Transfer-Encoding other than one chunked"));
-        }
-        if headers.contains_key(CONTENT_LENGTH) {
-            return Err(BrokenResponse("both Transfer-Encoding and Content-Length"));
-        }
-    }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let first = lengths.next();
-    let digits = |value: &HeaderValue| {
-        let value = value.as_bytes();
-        !value.is_empty() && value.iter().all(u8::is_ascii_digit)
-    };
-    if first.is_some_and(|first| !digits(first)) || lengths.any(|other| Some(other) != first) {
-        return Err(BrokenResponse("an invalid Content-Length"));
-    }
-    Ok(())
-}
 
 /// Removes what ends at this hop and every name that only the gateway writes: identity, assertion,
 /// echo, request id, `X-Auth-Token-Stale`. Read the echo headers before.
@@ -300,45 +261,5 @@ mod tests {
             all(&cors, "access-control-expose-headers"),
             ["X-App, x-request-id, WWW-Authenticate, X-Auth-Token-Stale, Retry-After"]
         );
-    }
-
-    #[test]
-    fn c14_c18_a_response_with_two_readings_is_broken() {
-        let read = |status: u16, version, lines: &[_]| {
-            check(
-                StatusCode::from_u16(status).unwrap(),
-                version,
-                &headers(lines),
-            )
-        };
-        let http11 = Version::HTTP_11;
-        for (status, lines) in [
-            (200, &[][..]),
-            (200, &[("content-length", "5")]),
-            (200, &[("content-length", "5"), ("content-length", "5")]),
-            (204, &[]),
-            (599, &[("transfer-encoding", "chunked")]),
-        ] {
-            assert_eq!(read(status, http11, lines), Ok(()), "{status} {lines:?}");
-        }
-        for (status, lines) in [
-            (101, &[][..]),
-            (199, &[]),
-            (600, &[]),
-            (999, &[]),
-            (
-                200,
-                &[("transfer-encoding", "chunked"), ("content-length", "5")],
-            ),
-            (200, &[("transfer-encoding", "gzip, chunked")]),
-            (200, &[("transfer-encoding", "identity")]),
-            (200, &[("content-length", "-1")]),
-            (200, &[("content-length", "5, 5")]),
-            (200, &[("content-length", "5"), ("content-length", "6")]),
-        ] {
-            assert!(read(status, http11, lines).is_err(), "{status} {lines:?}");
-        }
-        let chunked = [("transfer-encoding", "chunked")];
-        assert!(read(200, Version::HTTP_10, &chunked).is_err());
     }
 }

@@ -64,6 +64,14 @@ impl ForwardError {
     }
 }
 
+/// An upstream, as far as its requests are written for it.
+#[derive(Debug)]
+struct Target {
+    name: Arc<str>,
+    host: Option<HeaderValue>,
+    multiplexed: bool,
+}
+
 /// What configuration fixes of this room.
 #[derive(Debug)]
 pub struct Forwarder {
@@ -72,7 +80,7 @@ pub struct Forwarder {
     credentials: Vec<config::Credential>,
     conflict: Conflict,
     tenant_headers: Vec<HeaderName>,
-    upstreams: Vec<(Arc<str>, Option<HeaderValue>)>,
+    upstreams: Vec<Target>,
     asserter: Option<Arc<Asserter>>,
     reissuer: Option<Arc<Reissuer>>,
 }
@@ -108,7 +116,11 @@ impl Forwarder {
                         .host
                         .as_deref()
                         .and_then(|host| HeaderValue::from_str(host).ok());
-                    (Arc::clone(&upstream.name), host)
+                    Target {
+                        name: Arc::clone(&upstream.name),
+                        host,
+                        multiplexed: upstream.protocol != config::UpstreamProtocol::Http1,
+                    }
                 })
                 .collect(),
             asserter,
@@ -121,6 +133,7 @@ impl Forwarder {
     pub fn sanitize(&self, raw: RawRequest, body: RequestBody) -> SanitizedRequest {
         let mut parts = raw.into_parts();
         let mut headers = std::mem::take(&mut parts.headers);
+        let trailers = hop::takes_trailers(&headers);
         hop::strip(&mut headers, &self.names, Towards::Upstream);
         self.names.strip(&mut headers);
         trail::write(
@@ -137,6 +150,7 @@ impl Forwarder {
             cookies: parts.cookies,
             host: parts.host,
             websocket: parts.websocket,
+            trailers,
             request_id: parts.request_id.header_value(),
             body,
         }
@@ -235,6 +249,8 @@ pub struct SanitizedRequest {
     cookies: Cookies,
     host: Host,
     websocket: Option<WebSocketHandshake>,
+    /// Whether the client takes trailers, which gRPC servers ask for.
+    trailers: bool,
     request_id: HeaderValue,
     body: RequestBody,
 }
@@ -274,7 +290,7 @@ impl SanitizedRequest {
         now: UnixTime,
     ) -> Result<ForwardRequest, ForwardError> {
         let route = grant.route().config();
-        let (upstream_name, upstream_host) = forwarder
+        let upstream = forwarder
             .upstreams
             .get(route.upstream)
             .ok_or(ForwardError::Target)?;
@@ -307,9 +323,14 @@ impl SanitizedRequest {
                 &forwarder.tenant_headers,
                 principal,
             )?;
-            forwarder.assert(&mut self.headers, principal, upstream_name, now)?;
+            forwarder.assert(&mut self.headers, principal, &upstream.name, now)?;
         }
-        let host = upstream_host
+        if self.trailers && upstream.multiplexed {
+            self.headers
+                .insert(http::header::TE, HeaderValue::from_static("trailers"));
+        }
+        let host = upstream
+            .host
             .clone()
             .unwrap_or_else(|| self.host.header_value());
         self.headers.insert(HOST, host);

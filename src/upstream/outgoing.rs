@@ -26,7 +26,7 @@ pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Who may share upstream connections with whom.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IsolationKey {
+pub(super) struct IsolationKey {
     /// The tenant.
     pub tenant: TenantId,
     /// The user; looked at only where connections are isolated by user.
@@ -35,7 +35,7 @@ pub struct IsolationKey {
 
 /// One request, ready to be sent.
 #[derive(Debug)]
-pub struct Outgoing<B> {
+pub(super) struct Outgoing<B> {
     /// Method, origin-form target and final headers, Host and framing included.
     pub head: request::Parts,
     /// The body.

@@ -42,7 +42,7 @@ fn find(finder: &Finder, sent: &Sent<'_>, accepted: &[usize]) -> Result<Vec<Stri
     }
     let cookie = |name: &str| match (name, sent.cookie) {
         ("t", Some("twice")) => Err(RepeatedCookie),
-        ("t", value) => Ok(value),
+        ("t", value) => Ok(value.map(Cow::Borrowed)),
         _ => Ok(None),
     };
     let carriers = Carriers {

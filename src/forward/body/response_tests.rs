@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::LocalSet;
@@ -29,7 +30,7 @@ async fn answered(bytes: &str) -> (Incoming, DuplexStream) {
     (response.into_body(), upstream)
 }
 
-fn upstream(incoming: Incoming, ends: &Ends) -> ResponseBody {
+fn upstream(incoming: Incoming, ends: &Ends) -> ResponseBody<Incoming> {
     let ends = Rc::clone(ends);
     let idle = Some(Duration::from_secs(5));
     ResponseBody::upstream(incoming, Version::HTTP_11, idle, Arc::new(reserved()))
@@ -161,12 +162,12 @@ async fn bodies_of_our_own_end_whole_polled_or_not() {
         let ends = Rc::clone(&ends);
         move |end: BodyEnd| ends.borrow_mut().push(end)
     };
-    let full = ResponseBody::full("hello").on_end(told());
+    let full = ResponseBody::<Incoming>::full("hello").on_end(told());
     assert_eq!(full.size_hint().exact(), Some(5));
     assert_eq!(full.collect().await.unwrap().to_bytes(), "hello");
-    drop(ResponseBody::empty().on_end(told()));
-    drop(ResponseBody::full("").on_end(told()));
-    drop(ResponseBody::full("hello").on_end(told()));
+    drop(ResponseBody::<Incoming>::empty().on_end(told()));
+    drop(ResponseBody::<Incoming>::full("").on_end(told()));
+    drop(ResponseBody::<Incoming>::full("hello").on_end(told()));
     let outcomes: Vec<_> = ends.borrow().iter().map(|end| end.outcome).collect();
     assert_eq!(
         outcomes,

@@ -33,7 +33,7 @@ fn mint(asserter: &Asserter) -> String {
         tenant: &tenant,
         user: &user,
         account: Some(&account),
-        roles: &["admin".to_owned()],
+        roles: &["admin".into()],
     };
     asserter.mint(&claims, now()).unwrap()
 }

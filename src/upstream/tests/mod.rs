@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
+use super::outgoing::{IsolationKey, Outgoing};
 use super::*;
 use crate::config::{
     Isolate, KeyPath, Retries, Server, Upstream, UpstreamProtocol, UpstreamTimeouts,
