@@ -262,3 +262,50 @@ fn the_index_holds_nothing_but_the_entries() {
     assert_eq!(cache.rows_index.len(), 0);
     assert_eq!(cache.missing_index.len(), 0);
 }
+
+/// Fills, invalidations and reads on threads of their own. The source's version is raised, then the
+/// invalidation is acknowledged: from then on no older version may be read.
+#[test]
+fn e16_no_interleaving_of_threads_gives_out_an_older_answer() {
+    const CHANGES: u64 = 20_000;
+    let cache = cache();
+    let (key, now) = (key("a", "bob@example.com"), Instant::now());
+    let (source, acknowledged) = (AtomicU64::new(0), AtomicU64::new(0));
+    let version_of = |cached: Cached| match cached {
+        Cached::Known(row) => row.account().unwrap().as_str().parse::<u64>().unwrap(),
+        Cached::Absent(_) => unreachable!(),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while acknowledged.load(Ordering::SeqCst) < CHANGES {
+                    let ticket = cache.ticket(now);
+                    let version = source.load(Ordering::SeqCst);
+                    std::thread::yield_now();
+                    cache.store(ticket, &key, row("7", &version.to_string()));
+                    let oldest = acknowledged.load(Ordering::SeqCst);
+                    if let Some(cached) = cache.get(borrowed(&key), now) {
+                        assert!(version_of(cached) >= oldest);
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            for version in 1..=CHANGES {
+                source.store(version, Ordering::SeqCst);
+                let old = (version - 1).to_string();
+                match version % 4 {
+                    0 => cache.invalidate(&user("a", "7")),
+                    1 => cache.invalidate(&tenant("a")),
+                    2 => cache.invalidate(&Invalidation::All),
+                    // The account that the user has left, and the one it has come to.
+                    _ => {
+                        cache.invalidate(&account("a", &old));
+                        cache.invalidate(&account("a", "m"));
+                    }
+                }
+                acknowledged.store(version, Ordering::SeqCst);
+            }
+        });
+    });
+}

@@ -11,7 +11,7 @@ use super::health::Health;
 use super::invalidation::Invalidation;
 use super::key::Key;
 use super::lease::Leases;
-use super::memo::{Memo, Question, Told};
+use super::memo::{Memo, Question, QuestionRef, Told};
 use super::source::Source;
 use crate::config;
 use crate::ids::TenantId;
@@ -49,6 +49,24 @@ pub(super) enum TenantAsk {
     Domain(Question),
     /// Does this tenant exist? The answer is the tenant itself.
     Known(Question, TenantId),
+}
+
+/// The same, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TenantAskRef<'a> {
+    Domain(QuestionRef<'a>),
+    Known(QuestionRef<'a>, &'a TenantId),
+}
+
+impl TenantAskRef<'_> {
+    pub(super) fn to_ask(self) -> TenantAsk {
+        match self {
+            Self::Domain(question) => TenantAsk::Domain(question.to_question()),
+            Self::Known(question, tenant) => {
+                TenantAsk::Known(question.to_question(), tenant.clone())
+            }
+        }
+    }
 }
 
 impl Desk {
@@ -141,13 +159,13 @@ impl Desk {
     }
 
     /// What is remembered about a question.
-    pub(super) fn remembered(&self, ask: &TenantAsk) -> Option<Told<TenantId>> {
+    pub(super) fn remembered(&self, ask: TenantAskRef<'_>) -> Option<Told<TenantId>> {
         let now = Instant::now();
         match ask {
-            TenantAsk::Domain(question) => self.domains.get(question, now),
-            TenantAsk::Known(question, tenant) => self
+            TenantAskRef::Domain(question) => self.domains.get(&question, now),
+            TenantAskRef::Known(question, tenant) => self
                 .known
-                .get(question, now)
+                .get(&question, now)
                 .map(|exists| exists.map(|()| tenant.clone())),
         }
     }
@@ -174,11 +192,14 @@ impl Desk {
         let found = match ask {
             TenantAsk::Domain(question) => {
                 self.source
-                    .tenant_of_domain(&question.query, &question.about)
+                    .tenant_of_domain(question.query(), question.about())
                     .await?
             }
             TenantAsk::Known(question, tenant) => {
-                let known = self.source.tenant_is_known(&question.query, tenant).await?;
+                let known = self
+                    .source
+                    .tenant_is_known(question.query(), tenant)
+                    .await?;
                 known.then(|| tenant.clone())
             }
         };

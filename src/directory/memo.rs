@@ -8,8 +8,11 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use moka::Equivalent;
 
 /// Most answers of each kind.
 const CAPACITY: u64 = 10_000;
@@ -17,8 +20,40 @@ const CAPACITY: u64 = 10_000;
 /// A question: the query and what is put into it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Question {
-    pub(super) query: std::sync::Arc<str>,
-    pub(super) about: Box<str>,
+    query: Arc<str>,
+    about: Box<str>,
+}
+
+/// The same, borrowed; its derived hash is the owned question's.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(super) struct QuestionRef<'a> {
+    pub(super) query: &'a Arc<str>,
+    pub(super) about: &'a str,
+}
+
+impl Question {
+    pub(super) const fn query(&self) -> &Arc<str> {
+        &self.query
+    }
+
+    pub(super) fn about(&self) -> &str {
+        &self.about
+    }
+}
+
+impl QuestionRef<'_> {
+    pub(super) fn to_question(self) -> Question {
+        Question {
+            query: Arc::clone(self.query),
+            about: self.about.into(),
+        }
+    }
+}
+
+impl Equivalent<Question> for QuestionRef<'_> {
+    fn equivalent(&self, question: &Question) -> bool {
+        *self.about == *question.about && **self.query == *question.query
+    }
 }
 
 /// An answer about a tenant.
@@ -87,7 +122,10 @@ where
     }
 
     /// The remembered answer, unless it is past its life.
-    pub(super) fn get(&self, key: &K, now: Instant) -> Option<Told<V>> {
+    pub(super) fn get<Q>(&self, key: &Q, now: Instant) -> Option<Told<V>>
+    where
+        Q: Equivalent<K> + Hash,
+    {
         let fresh = |remembered: &Remembered<V>, life| {
             remembered.number == self.number()
                 && now.saturating_duration_since(remembered.asked_at) < life
@@ -145,6 +183,21 @@ mod tests {
     use super::*;
 
     const LIFE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn borrowed_and_owned_questions_are_one() {
+        let memo: Memo<Question, u8> = Memo::new(LIFE, LIFE);
+        let now = Instant::now();
+        let query = Arc::from("SELECT");
+        let asked = |about| QuestionRef {
+            query: &query,
+            about,
+        };
+        let owned = asked("a").to_question();
+        memo.store(owned, Told::Found(1), memo.number(), now);
+        assert_eq!(memo.get(&asked("a"), now), Some(Told::Found(1)));
+        assert_eq!(memo.get(&asked("b"), now), None);
+    }
 
     #[test]
     fn an_answer_lives_as_long_as_configured() {

@@ -7,13 +7,13 @@ use tokio::runtime::Handle;
 
 use super::binding::{Binding, Live};
 use super::cache::{Absence, Cached};
-use super::desk::{Desk, TenantAsk};
+use super::desk::{Desk, TenantAskRef};
 use super::error::{DirectoryError, SourceError};
 use super::health::DirectoryStatus;
 use super::invalidation::Invalidation;
 use super::key::KeyRef;
 use super::lease::Leases;
-use super::memo::Question;
+use super::memo::QuestionRef;
 use super::source::Source;
 use crate::config::{self, Fault};
 use crate::ids::{TenantId, UserId};
@@ -109,11 +109,8 @@ impl Directory {
         query: &Arc<str>,
         host: &str,
     ) -> Result<Option<TenantId>, DirectoryError> {
-        let question = Question {
-            query: Arc::clone(query),
-            about: host.into(),
-        };
-        self.ask_about_tenant(TenantAsk::Domain(question)).await
+        let question = QuestionRef { query, about: host };
+        self.ask_about_tenant(TenantAskRef::Domain(question)).await
     }
 
     /// Whether the source has this tenant; `query` is the one in the configuration.
@@ -122,16 +119,18 @@ impl Directory {
         query: &Arc<str>,
         tenant: &TenantId,
     ) -> Result<bool, DirectoryError> {
-        let question = Question {
-            query: Arc::clone(query),
-            about: tenant.as_str().into(),
+        let question = QuestionRef {
+            query,
+            about: tenant.as_str(),
         };
-        let ask = TenantAsk::Known(question, tenant.clone());
+        let ask = TenantAskRef::Known(question, tenant);
         Ok(self.ask_about_tenant(ask).await?.is_some())
     }
 
     /// Forgets what has changed. When this returns the effect holds: no request that begins from now
-    /// on gets an answer that the source gave before. A file directory has been read again.
+    /// on gets an answer that the source gave before. A file directory has been read again. What the
+    /// source says from now on is believed, so it has to be the one that was changed: a replica that
+    /// is behind would give the old row once more, for one life of the cache.
     pub async fn invalidate(&self, what: &Invalidation) {
         if self.desk.source.has_snapshot() {
             let desk = Arc::clone(&self.desk);
@@ -224,20 +223,24 @@ impl Directory {
         &self.desk.leases
     }
 
-    async fn ask_about_tenant(&self, ask: TenantAsk) -> Result<Option<TenantId>, DirectoryError> {
+    async fn ask_about_tenant(
+        &self,
+        ask: TenantAskRef<'_>,
+    ) -> Result<Option<TenantId>, DirectoryError> {
         let desk = &self.desk;
-        if let Some(answer) = desk.remembered(&ask) {
+        if let Some(answer) = desk.remembered(ask) {
             desk.metrics.directory_hits.inc();
             return Ok(answer.found());
         }
+        let owned = ask.to_ask();
         let answer = desk
             .tenant_flights
             .ask(
-                &ask,
+                &owned,
                 desk.timeout,
-                || desk.remembered(&ask),
+                || desk.remembered(ask),
                 |seat| {
-                    let task = Arc::clone(desk).ask_about_tenant(ask.clone(), seat);
+                    let task = Arc::clone(desk).ask_about_tenant(owned.clone(), seat);
                     self.control.spawn(task);
                 },
                 || None,

@@ -73,9 +73,9 @@ fn configured(source: DirectorySource) -> config::Directory {
         source,
         cache: config::DirectoryCache {
             capacity: 1000,
-            ttl: Duration::from_secs(600),
-            ttl_without_push: Duration::from_secs(600),
-            negative_ttl: Duration::from_secs(600),
+            ttl: Duration::from_mins(10),
+            ttl_without_push: Duration::from_mins(10),
+            negative_ttl: Duration::from_mins(10),
             stale_if_error: Duration::ZERO,
         },
         limits: config::DirectoryLimits {
@@ -263,7 +263,7 @@ async fn e22_a_stale_record_serves_while_the_source_fails_but_never_once_invalid
     let (port, mut asked) = server().await;
     let mut config = http(port);
     config.cache.ttl_without_push = Duration::ZERO;
-    config.cache.stale_if_error = Duration::from_secs(600);
+    config.cache.stale_if_error = Duration::from_mins(10);
     let directory = directory(&config);
     let first = spawn_account(&directory, "5");
     asked.recv().await.unwrap().row("5", "1").await;
