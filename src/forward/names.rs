@@ -16,8 +16,6 @@ use crate::wire::METHOD_OVERRIDES;
 
 const STALE: &str = "x-auth-token-stale";
 
-/// Tells the client that its token names another account than the live one.
-
 /// Families that say where a request came from, or who sent it, to some server or framework.
 const PREFIXES: [&str; 6] = [
     "x-forwarded-",
