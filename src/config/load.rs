@@ -137,18 +137,21 @@ fn from_bytes(
     let walked = walk(&raw::schema(), &mut tree, &expansion);
     let mut faults = expansion.faults;
     faults.extend(walked.faults);
-    let file: raw::File = match serde_json::from_value(tree) {
+    let mut file: raw::File = match serde_json::from_value(tree) {
         Ok(file) => file,
-        Err(error) => {
+        Err(_) => {
             // The walk knows less than serde only by a defect; the file is refused all the same.
+            // serde's own words would repeat values, secret ones too.
             if faults.is_empty() {
-                let problem = format!("the configuration cannot be read: {error}");
-                faults.push(Fault::new(&KeyPath::root(), problem, "please report this"));
+                faults.push(Fault::new(
+                    &KeyPath::root(),
+                    "the configuration passed its schema but cannot be read",
+                    "this is a defect of countersign; please report it",
+                ));
             }
             return Err(LoadError::new(name, &lines, faults));
         }
     };
-    let mut file = file;
     resolve::fill(&mut file);
     let resolved = resolve::resolve(&file, base, &walked.broken);
     faults.extend(resolved.faults);

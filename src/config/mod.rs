@@ -11,8 +11,11 @@ mod environment;
 mod lines;
 mod load;
 pub mod raw;
+mod reference;
 mod resolve;
 mod schema_view;
+#[cfg(test)]
+mod tests;
 pub mod types;
 mod walk;
 mod words;
@@ -20,4 +23,5 @@ mod words;
 pub use lines::Lines;
 pub use load::{LoadError, Loaded, expand, load, parse, render_fault};
 pub use raw::schema;
+pub use reference::{reference, schema_text};
 pub use types::*;

@@ -105,6 +105,14 @@ impl<'s> View<'s> {
                 .any(|branch| secret(self.to(branch).target()))
     }
 
+    /// Whether this is a map none of whose keys is supported.
+    pub(super) fn is_void(self) -> bool {
+        self.shapes().iter().all(|shape| {
+            shape.properties().is_some_and(|all| !all.is_empty())
+                && shape.supported_keys().is_empty()
+        })
+    }
+
     pub(super) fn is_not_supported(self) -> bool {
         self.node.get(MARK).is_some()
     }
@@ -150,6 +158,9 @@ impl<'s> View<'s> {
 
     /// What may stand here, in a user's words.
     pub(super) fn expectation(self) -> String {
+        if self.is_secret() {
+            return "a secret".to_owned();
+        }
         let shapes = self.shapes();
         let mut parts: Vec<String> = Vec::new();
         let choices: Vec<&str> = shapes.iter().filter_map(Shape::words).flatten().collect();
@@ -216,6 +227,10 @@ impl<'s> Shape<'s> {
         }
         let list = node.get("enum").and_then(Value::as_array)?;
         Some(list.iter().filter_map(Value::as_str).collect())
+    }
+
+    pub(super) fn description(&self) -> Option<&'s str> {
+        self.view.description()
     }
 
     pub(super) fn format(&self) -> Option<&'s str> {

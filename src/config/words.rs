@@ -20,6 +20,7 @@ pub(super) fn meant<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) 
 pub(super) fn suggest(word: &str, options: &[&str], what: &str) -> String {
     let list = listed(options);
     match meant(word, options.iter().copied()) {
+        Some(option) if options.len() == 1 => format!("did you mean `{option}`?"),
         Some(option) => format!("did you mean `{option}`? {what} {list}"),
         None => format!("{what} {list}"),
     }

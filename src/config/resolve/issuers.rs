@@ -342,5 +342,8 @@ fn lookup(name: &str, directory: &raw::Directory, at: &KeyPath, cx: &mut Context
         }
         raw::DirectorySource::File(_) | raw::DirectorySource::Http(_) => vec!["default"],
     };
-    cx.index_of(at, "directory lookup", name, &names, "directory");
+    // A source without any look-up is a mistake of its own.
+    if !names.is_empty() {
+        cx.index_of(at, "directory lookup", name, &names, "directory");
+    }
 }

@@ -412,7 +412,17 @@ fn unused(references: &References<'_>, cx: &mut Context<'_>) {
     let named: Vec<&str> = routes
         .filter_map(|route| route.upstream.as_deref())
         .collect();
-    for (index, upstream) in references.file.upstreams.iter().enumerate() {
+    let upstreams = &references.file.upstreams;
+    let known = |name: &&str| {
+        upstreams
+            .iter()
+            .any(|one| one.name.as_deref() == Some(*name))
+    };
+    if !named.iter().all(known) {
+        // The name that leads nowhere may well be meant for this one.
+        return;
+    }
+    for (index, upstream) in upstreams.iter().enumerate() {
         let Some(name) = upstream.name.as_deref() else {
             continue;
         };
