@@ -10,6 +10,7 @@ mod document;
 mod environment;
 mod lines;
 mod load;
+mod placeholder;
 pub mod raw;
 mod reference;
 mod resolve;

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::placeholder::flow;
 use super::raw;
-use super::schema_view::{View, flow};
+use super::schema_view::View;
 
 /// The JSON Schema as it stands in `config/countersign.schema.json` and as `schema` prints it.
 #[must_use]

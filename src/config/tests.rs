@@ -4,5 +4,6 @@
 mod examples;
 mod helpers;
 mod meaning;
+mod resolved;
 mod structure;
 mod yaml;

@@ -6,13 +6,14 @@
 //! meaning of the rest can still be checked in the same run; nothing replaced is ever used, since
 //! a run with faults yields no configuration.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::environment::Expansion;
+use super::environment::{Expansion, Variable};
+use super::placeholder::placeholder;
 use super::raw;
-use super::schema_view::{Shape, View, placeholder};
+use super::schema_view::{Shape, View};
 use super::types::{Fault, KeyPath};
 use super::words;
 
@@ -39,7 +40,7 @@ pub(super) fn walk(schema: &Value, tree: &mut Value, expansion: &Expansion) -> W
 }
 
 struct Walk<'e> {
-    expanded: &'e HashSet<KeyPath>,
+    expanded: &'e HashMap<KeyPath, Vec<Variable>>,
     unknown: &'e HashSet<KeyPath>,
     found: Walked,
 }
@@ -82,7 +83,7 @@ impl Walk<'_> {
     /// What came out of the environment is text; where no such text may stand, it is read as the
     /// scalar that it looks like.
     fn read_expanded(&self, view: View<'_>, value: &mut Value, at: &KeyPath) {
-        let Some(text) = value.as_str().filter(|_| self.expanded.contains(at)) else {
+        let Some(text) = value.as_str().filter(|_| self.expanded.contains_key(at)) else {
             return;
         };
         let shapes = view.shapes();
@@ -95,10 +96,10 @@ impl Walk<'_> {
                 }
         });
         let again = read_again(text).filter(|_| !stands);
-        if let Some(again) = again {
-            if shapes.iter().any(|shape| shape.admits(&again)) {
-                *value = again;
-            }
+        if let Some(again) = again
+            && shapes.iter().any(|shape| shape.admits(&again))
+        {
+            *value = again;
         }
     }
 
@@ -124,7 +125,7 @@ impl Walk<'_> {
     }
 
     fn wrong_type(&mut self, view: View<'_>, value: &mut Value, at: &KeyPath) {
-        let show = !self.expanded.contains(at) && !view.is_secret();
+        let show = !self.expanded.contains_key(at) && !view.is_secret();
         let expected = view.expectation();
         let problem = format!(
             "this is {}, but {expected} belongs here",
@@ -176,7 +177,7 @@ impl Walk<'_> {
                 return None;
             }
         }
-        let shown = if self.expanded.contains(at) || text.len() > 60 {
+        let shown = if self.expanded.contains_key(at) || text.len() > 60 {
             "this text".to_owned()
         } else {
             format!("`{text}`")

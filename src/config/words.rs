@@ -4,6 +4,10 @@ use serde_json::Value;
 
 /// The option that was probably meant.
 pub(super) fn meant<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Distance costs time and memory by length; no key is nearly as long.
+    if word.len() > 64 {
+        return None;
+    }
     let folded = word.to_lowercase().replace(['-', ' '], "_");
     options
         .into_iter()

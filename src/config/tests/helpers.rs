@@ -43,9 +43,8 @@ pub(super) fn with(more: &str) -> String {
 /// One expected mistake: `LINE: key.path: words`, where a word is enough of the problem or remedy.
 #[track_caller]
 pub(super) fn refused(text: &str, expected: &[(usize, &str, &str)]) {
-    let error = match read(text) {
-        Ok(_) => panic!("accepted:\n{text}"),
-        Err(error) => error,
+    let Err(error) = read(text) else {
+        panic!("accepted:\n{text}")
     };
     let shown = error.to_string();
     for (line, at, words) in expected {
@@ -65,4 +64,33 @@ pub(super) fn refused(text: &str, expected: &[(usize, &str, &str)]) {
         "one fault for one mistake:\n{shown}\nin:\n{text}"
     );
     assert!(!shown.contains("canary"), "a secret is shown:\n{shown}");
+}
+
+/// A table of mistakes: each line is `what is written => key path => words`. The text is put into
+/// a file by `place`, and stands there on `line`; key paths are below `under`.
+#[track_caller]
+pub(super) fn table(place: impl Fn(&str) -> String, line: usize, under: &str, rows: &str) {
+    for row in rows.lines().filter(|row| !row.is_empty()) {
+        let [text, at, words] = row.split(" => ").collect::<Vec<_>>()[..] else {
+            panic!("not a row: {row}")
+        };
+        let dot = if under.is_empty() || at.is_empty() {
+            ""
+        } else {
+            "."
+        };
+        refused(&place(text), &[(line, &format!("{under}{dot}{at}"), words)]);
+    }
+}
+
+/// The small file with this issuer, on line 3.
+pub(super) fn issuer(keys: &str) -> String {
+    let secret = "  - secret: \"${JWT_SECRET}\"";
+    SMALL.replace(secret, &format!("  - {{ {keys} }}"))
+}
+
+/// The small file with this directory source, on line 6.
+pub(super) fn source(source: &str) -> String {
+    let http = "http: { url: \"https://app.internal/{tenant}/{user}\" }";
+    SMALL.replace(http, source)
 }

@@ -1,6 +1,6 @@
 //! Mistakes of structure: unknown keys, wrong types, what is not supported, the environment.
 
-use super::helpers::{SMALL, good, read, refused, with};
+use super::helpers::{SMALL, good, read, refused, table, with};
 use crate::config::{Audiences, CredentialPlace, ForwardCredential, KeyPath};
 
 #[test]
@@ -79,101 +79,40 @@ fn what_is_missing_is_named_with_an_example() {
 
 #[test]
 fn wrong_types_say_what_was_found_and_what_belongs_there() {
-    for (text, at, words) in [
-        (
-            "listeners: 5",
-            "listeners",
-            "this is the number 5, but a list belongs here",
-        ),
-        (
-            "admin: []",
-            "admin",
-            "this is a list, but a map belongs here",
-        ),
-        ("workers: many", "workers", "allowed: `auto`"),
-        ("workers: 0", "workers", "out of range"),
-        (
-            "conflict: 5",
-            "conflict",
-            "one of `reject` and `prefer_first`",
-        ),
-        (
-            "conflict: prefer-first",
-            "conflict",
-            "did you mean `prefer_first`?",
-        ),
-        (
-            "drain: { delay: 5 }",
-            "drain.delay",
-            "a duration such as 30s",
-        ),
-        (
-            "drain: { delay: 5 seconds }",
-            "drain.delay",
-            "write a whole number and a unit",
-        ),
-        ("drain: { delay: null }", "drain.delay", "nothing (null)"),
-        ("limits: { uri: 8KB }", "limits.uri", "64KiB"),
-        ("limits: { uri: -5 }", "limits.uri", "out of range"),
-        ("limits: { headers: -5 }", "limits.headers", "out of range"),
-        (
-            "limits: { headers: 99999 }",
-            "limits.headers",
-            "from 1 to 10000",
-        ),
-        ("audit: { sink: stderr }", "audit.sink", "`stdout`"),
-        (
-            "audit: { sink: [] }",
-            "audit.sink",
-            "the word `stdout` or a map",
-        ),
-        (
-            "audit: { sink: { path: x } }",
-            "audit.sink.path",
-            "unknown key",
-        ),
-        ("admin: { token: 12345 }", "admin.token", "put it in quotes"),
-        (
-            "admin: { token: { fil: x } }",
-            "admin.token.fil",
-            "did you mean `file`?",
-        ),
-        ("telemetry:", "telemetry", "nothing (null)"),
-        ("credentials: [bearer]", "credentials[0]", "a map"),
-        (
-            "credentials: [{ basic: {} }]",
-            "credentials[0].basic",
-            "unknown key",
-        ),
-        ("credentials: [{}]", "credentials[0]", "none of `bearer`"),
-        (
-            "credentials: [{ bearer: {}, cookie: { name: a } }]",
-            "credentials[0]",
-            "exclude each other",
-        ),
-        (
-            "tenants: { sources: [{ hots: x }] }",
-            "tenants.sources[0].hots",
-            "did you mean `host`?",
-        ),
-        (
-            "tenants: { sources: [{ host: \"{tenant}.a\", path: \"/{tenant}\" }] }",
-            "tenants.sources[0]",
-            "exactly one",
-        ),
-        (
-            "tenants: { sources: [{}] }",
-            "tenants.sources[0]",
-            "exactly one",
-        ),
-        (
-            "tenants: { default: a, known: some }",
-            "tenants.known",
-            "`any`",
-        ),
-    ] {
-        refused(&with(text), &[(8, at, words)]);
-    }
+    table(
+        with,
+        8,
+        "",
+        r#"
+listeners: 5 => listeners => this is the number 5, but a list belongs here
+admin: [] => admin => this is a list, but a map belongs here
+workers: many => workers => allowed: `auto`
+workers: 0 => workers => out of range
+conflict: 5 => conflict => one of `reject` and `prefer_first`
+conflict: prefer-first => conflict => did you mean `prefer_first`?
+drain: { delay: 5 } => drain.delay => a duration such as 30s
+drain: { delay: 5 seconds } => drain.delay => write a whole number and a unit
+drain: { delay: null } => drain.delay => nothing (null)
+limits: { uri: 8KB } => limits.uri => 64KiB
+limits: { uri: -5 } => limits.uri => out of range
+limits: { headers: -5 } => limits.headers => out of range
+limits: { headers: 99999 } => limits.headers => from 1 to 10000
+audit: { sink: stderr } => audit.sink => `stdout`
+audit: { sink: [] } => audit.sink => the word `stdout` or a map
+audit: { sink: { path: x } } => audit.sink.path => unknown key
+admin: { token: 12345 } => admin.token => put it in quotes
+admin: { token: { fil: x } } => admin.token.fil => did you mean `file`?
+telemetry: => telemetry => nothing (null)
+credentials: [bearer] => credentials[0] => a map
+credentials: [{ basic: {} }] => credentials[0].basic => unknown key
+credentials: [{}] => credentials[0] => none of `bearer`
+credentials: [{ bearer: {}, cookie: { name: a } }] => credentials[0] => exclude each other
+tenants: { sources: [{ hots: x }] } => tenants.sources[0].hots => did you mean `host`?
+tenants: { sources: [{ host: "{tenant}.a", path: "/{tenant}" }] } => tenants.sources[0] => exactly one
+tenants: { sources: [{}] } => tenants.sources[0] => exactly one
+tenants: { default: a, known: some } => tenants.known => `any`
+"#,
+    );
 }
 
 #[test]
@@ -289,6 +228,14 @@ fn f6_values_from_the_environment_are_not_repeated() {
     );
     let error = read(&text).unwrap_err().to_string();
     assert!(!error.contains("canary"), "{error}");
+    refused(
+        &with("admin: { address: \"a-${COUNTERSIGN_ADMIN_TOKEN}\" }"),
+        &[(
+            8,
+            "admin.address",
+            "`a-${COUNTERSIGN_ADMIN_TOKEN}` is not an address",
+        )],
+    );
     let loaded = good(&with("admin: { token: \"${COUNTERSIGN_ADMIN_TOKEN}\" }"));
     assert!(!format!("{loaded:?}").contains("canary"));
     assert!(!crate::config::expand(&loaded).contains("canary"));

@@ -83,7 +83,11 @@ fn f8_tabs() {
 #[test]
 fn f8_deep_nesting() {
     unreadable(&format!("a: {}\n", "[".repeat(100_000)), 1, "nested");
-    let text: String = (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    let lines: Vec<String> = (0..100).map(|n| format!("{}a:", " ".repeat(n))).collect();
+    let text = lines.join(
+        "
+",
+    );
     unreadable(&text, 65, "nested more than 64");
     let flow = format!("a: {}1{}\n", "{b: ".repeat(70), "}".repeat(70));
     unreadable(&flow, 1, "nested");
@@ -94,7 +98,7 @@ fn f8_an_alias_bomb() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..10 {
         let aliases = vec![format!("*a{}", n - 1); 10].join(", ");
-        text.push_str(&format!("a{n}: &a{n} [{aliases}]\n"));
+        text = format!("{text}a{n}: &a{n} [{aliases}]\n");
     }
     let (_, problem) = line_and_problem(&text);
     assert!(problem.contains("100000 values"), "{problem}");
@@ -220,4 +224,65 @@ fn a_file_that_is_not_there() {
             .starts_with("/nonexistent/x.yaml: the file cannot be read: No such file"),
         "{error}"
     );
+}
+
+/// Every file that can be made of the reference by small spoilings is read or refused: nothing
+/// panics, and what the walk lets pass serde can read.
+mod spoilt {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REFERENCE: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/config/reference.yaml"
+    ));
+    const SCRAPS: &[&str] = &[
+        "",
+        "null",
+        "5",
+        "-1",
+        "true",
+        "[]",
+        "{}",
+        "x",
+        "*",
+        "&a",
+        "!t",
+        "\t",
+        "\n",
+        ": ",
+        "- ",
+        "'",
+        "${X}",
+        "${JWT_SECRET}",
+        "1e999",
+        "é",
+        "[[",
+        "}",
+        "0s",
+        "%zz",
+        "\u{0}",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn f8_spoilt_files_never_panic(
+            spoilings in prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, 0..SCRAPS.len()), 1..4),
+        ) {
+            let mut text: Vec<char> = REFERENCE.chars().collect();
+            for (at, length, scrap) in spoilings {
+                let start = at.index(text.len());
+                let end = (start + length).min(text.len());
+                text.splice(start..end, SCRAPS[scrap].chars());
+            }
+            let text: String = text.into_iter().collect();
+            if let Err(error) = read(&text) {
+                let shown = error.to_string();
+                prop_assert!(!shown.contains("a defect"), "{}", shown);
+                prop_assert!(!shown.contains("canary"), "{}", shown);
+                prop_assert_eq!(shown.lines().count(), error.faults.len());
+            }
+        }
+    }
 }
