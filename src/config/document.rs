@@ -42,8 +42,11 @@ impl Unreadable {
 pub(super) fn read(bytes: &[u8]) -> Result<Document, Unreadable> {
     let text = text_of(bytes)?;
     let scan = lines::scan(text);
-    if let Some((line, problem)) = scan.broken {
-        return Err(Unreadable::at_line(line, problem, remedy_for(text, line)));
+    if let Some(broken) = scan.broken {
+        return Err(match broken.remedy {
+            Some(remedy) => Unreadable::at_line(broken.line, broken.problem, remedy),
+            None => syntax(text, broken.line, broken.problem),
+        });
     }
     if !scan.faults.is_empty() {
         return Err(Unreadable {
@@ -54,7 +57,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, Unreadable> {
     let lines = scan.lines;
     let mut yaml: serde_yaml::Value = serde_yaml::from_str(text).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
-        Unreadable::at_line(line, not_yaml(&error), remedy_for(text, line))
+        syntax(text, line, not_yaml(&error))
     })?;
     if let Err(error) = yaml.apply_merge() {
         return Err(Unreadable::at_line(
@@ -129,27 +132,40 @@ fn line_of(bytes: &[u8], offset: usize) -> usize {
         + 1
 }
 
-/// The parser's complaint without its own position, which would be said twice.
+/// The parser's complaint without its own position, and without a value, which may be secret.
 fn not_yaml(error: &serde_yaml::Error) -> String {
     let text = error.to_string();
+    if text.contains("128") && text.contains("integer") {
+        return "a number has more digits than a number can have; text stands in quotes".to_owned();
+    }
     let short = text.split(" at line ").next().unwrap_or(&text);
     format!("this is not YAML: {short}")
 }
 
-fn remedy_for(text: &str, line: usize) -> &'static str {
-    let indented_by_tab = text
+/// A mistake of syntax. A tab is blamed where it stands: parsers notice it a line early.
+fn syntax(text: &str, line: usize, problem: String) -> Unreadable {
+    let tabbed = text
         .lines()
-        .nth(line.saturating_sub(1))
-        .is_some_and(|found| {
+        .enumerate()
+        .skip(line.saturating_sub(1))
+        .take(2)
+        .find(|(_, found)| {
+            let indent = found.len() - found.trim_start().len();
             found
-                .chars()
-                .take_while(|c| c.is_whitespace())
-                .any(|c| c == '\t')
+                .get(..indent)
+                .is_some_and(|indent| indent.contains('\t'))
         });
-    if indented_by_tab {
-        "the line is indented by a tab; indent with spaces"
-    } else {
-        "check indentation, colons and quotes on this line and the one before"
+    match tabbed {
+        Some((index, _)) => Unreadable::at_line(
+            index + 1,
+            "the line is indented by a tab",
+            "indent with spaces",
+        ),
+        None => Unreadable::at_line(
+            line,
+            problem,
+            "check indentation, colons and quotes on this line and the one before",
+        ),
     }
 }
 

@@ -4,7 +4,7 @@
 //! second line of YAML. `$$` is a dollar, and a `$` before anything else is itself, so that
 //! `$user` in a query needs no quoting. Variables come through an argument, never from the process.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -20,9 +20,32 @@ pub(super) struct Expansion {
     pub(super) faults: Vec<Fault>,
     /// Scalars that came from a variable; they may be read as numbers and booleans, and are never
     /// repeated in a message.
-    pub(super) expanded: HashSet<KeyPath>,
+    pub(super) expanded: HashMap<KeyPath, Vec<Variable>>,
     /// Scalars whose value is not known.
     pub(super) unknown: HashSet<KeyPath>,
+}
+
+/// A variable and what it held.
+pub(super) struct Variable {
+    name: String,
+    value: String,
+}
+
+/// Shortest value that is hidden in messages; hiding shorter ones would only garble them.
+const HIDDEN_FROM: usize = 3;
+
+impl Expansion {
+    /// Takes what variables held out of a message about the scalar that they stand in: anything
+    /// may have been put there by mistake, a secret too.
+    pub(super) fn hide(&self, fault: &mut Fault) {
+        for Variable { name, value } in self.expanded.get(&fault.at).into_iter().flatten() {
+            if value.len() >= HIDDEN_FROM {
+                let reference = format!("${{{name}}}");
+                fault.problem = fault.problem.replace(value.as_str(), &reference);
+                fault.remedy = fault.remedy.replace(value.as_str(), &reference);
+            }
+        }
+    }
 }
 
 /// Replaces every reference in the tree.
@@ -35,11 +58,11 @@ pub(super) fn expand(tree: &mut Value, environment: Lookup<'_>) -> Expansion {
 fn walk(value: &mut Value, at: &KeyPath, environment: Lookup<'_>, found: &mut Expansion) {
     match value {
         Value::String(text) if text.contains('$') => match replace(text, environment) {
-            Ok((new, true)) => {
+            Ok((new, None)) => *text = new,
+            Ok((new, Some(variables))) => {
                 *text = new;
-                found.expanded.insert(at.clone());
+                found.expanded.insert(at.clone(), variables);
             }
-            Ok((new, false)) => *text = new,
             Err(bad) => {
                 found.faults.push(bad.fault(at));
                 found.unknown.insert(at.clone());
@@ -87,10 +110,12 @@ impl Bad {
     }
 }
 
-/// The text with its references replaced, and whether there were any.
-fn replace(text: &str, environment: Lookup<'_>) -> Result<(String, bool), Bad> {
+/// A text with its references replaced, and the variables if there were references.
+type Replaced = (String, Option<Vec<Variable>>);
+
+fn replace(text: &str, environment: Lookup<'_>) -> Result<Replaced, Bad> {
     let mut out = String::with_capacity(text.len());
-    let mut any = false;
+    let mut variables = None;
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         out.push_str(before);
@@ -99,8 +124,9 @@ fn replace(text: &str, environment: Lookup<'_>) -> Result<(String, bool), Bad> {
             rest = tail;
         } else if let Some(tail) = after.strip_prefix('{') {
             let (reference, tail) = tail.split_once('}').ok_or(Bad::Unclosed)?;
-            out.push_str(&value_of(reference, environment)?);
-            any = true;
+            let (variable, default) = value_of(reference, environment)?;
+            out.push_str(default.unwrap_or(&variable.value));
+            variables.get_or_insert_with(Vec::new).push(variable);
             rest = tail;
         } else {
             out.push('$');
@@ -108,10 +134,14 @@ fn replace(text: &str, environment: Lookup<'_>) -> Result<(String, bool), Bad> {
         }
     }
     out.push_str(rest);
-    Ok((out, any))
+    Ok((out, variables))
 }
 
-fn value_of(reference: &str, environment: Lookup<'_>) -> Result<String, Bad> {
+/// The variable, and the default where that serves in its place.
+fn value_of<'r>(
+    reference: &'r str,
+    environment: Lookup<'_>,
+) -> Result<(Variable, Option<&'r str>), Bad> {
     let (name, default) = match reference.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (reference, None),
@@ -125,13 +155,15 @@ fn value_of(reference: &str, environment: Lookup<'_>) -> Result<String, Bad> {
     if !valid {
         return Err(Bad::Name(name.to_owned()));
     }
-    match (environment(name), default) {
-        // As in a shell, `:-` serves for a variable that is unset or empty.
-        (Some(value), Some(default)) if value.is_empty() => Ok(default.to_owned()),
-        (Some(value), _) => Ok(value),
-        (None, Some(default)) => Ok(default.to_owned()),
-        (None, None) => Err(Bad::Unset(name.to_owned())),
+    // As in a shell, `:-` serves for a variable that is unset or empty.
+    let held = environment(name);
+    if held.is_none() && default.is_none() {
+        return Err(Bad::Unset(name.to_owned()));
     }
+    let value = held.unwrap_or_default();
+    let default = default.filter(|_| value.is_empty());
+    let name = name.to_owned();
+    Ok((Variable { name, value }, default))
 }
 
 #[cfg(test)]

@@ -55,9 +55,21 @@ pub(super) struct Scan {
     pub(super) lines: Lines,
     /// Faults with a key path.
     pub(super) faults: Vec<Fault>,
-    /// Why the pass ended early: line and problem.
-    pub(super) broken: Option<(usize, String)>,
+    /// Why the pass ended early.
+    pub(super) broken: Option<Broken>,
 }
+
+/// Why no tree may be built.
+pub(super) struct Broken {
+    /// Where.
+    pub(super) line: usize,
+    /// What is wrong.
+    pub(super) problem: String,
+    /// What would be right; `None` where only the syntax is wrong.
+    pub(super) remedy: Option<&'static str>,
+}
+
+type Refusal = (String, &'static str);
 
 /// Passes over a document once.
 pub(super) fn scan(text: &str) -> Scan {
@@ -69,12 +81,20 @@ pub(super) fn scan(text: &str) -> Scan {
             Ok(found) => found,
             Err(error) => {
                 let line = error.marker().line();
-                broken = Some((line, format!("this is not YAML: {}", error.info())));
+                broken = Some(if error.info().contains("recursion limit") {
+                    refused(line, too_deep())
+                } else {
+                    Broken {
+                        line,
+                        problem: format!("this is not YAML: {}", error.info()),
+                        remedy: None,
+                    }
+                });
                 break;
             }
         };
-        if let Err(problem) = pass.event(&event, span) {
-            broken = Some((span.start.line(), problem));
+        if let Err(refusal) = pass.event(&event, span) {
+            broken = Some(refused(span.start.line(), refusal));
             break;
         }
     }
@@ -83,6 +103,21 @@ pub(super) fn scan(text: &str) -> Scan {
         faults: pass.faults,
         broken,
     }
+}
+
+fn refused(line: usize, (problem, remedy): Refusal) -> Broken {
+    Broken {
+        line,
+        problem,
+        remedy: Some(remedy),
+    }
+}
+
+fn too_deep() -> Refusal {
+    (
+        format!("the document is nested more than {MAX_DEPTH} levels deep"),
+        "no key of the configuration is that deep",
+    )
 }
 
 enum Frame {
@@ -116,12 +151,15 @@ struct Pass {
 }
 
 impl Pass {
-    fn event(&mut self, event: &Event<'_>, span: Span) -> Result<(), String> {
+    fn event(&mut self, event: &Event<'_>, span: Span) -> Result<(), Refusal> {
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err("the file holds a second document (`---`)".to_owned());
+                    return Err((
+                        "the file holds a second document (`---`)".to_owned(),
+                        "keep one document in one file",
+                    ));
                 }
             }
             Event::Scalar(text, _, anchor, _) => {
@@ -133,10 +171,12 @@ impl Pass {
             }
             Event::Alias(anchor) => {
                 // An anchor that is still open would contain itself.
-                let size = *self
-                    .anchors
-                    .get(anchor)
-                    .ok_or("an alias (*) stands inside its own anchor (&)")?;
+                let size = *self.anchors.get(anchor).ok_or_else(|| {
+                    (
+                        "an alias (*) stands inside its own anchor (&)".to_owned(),
+                        "write the value out",
+                    )
+                })?;
                 self.count(size)?;
                 if self.place(span).is_none() {
                     self.take_key("*".to_owned());
@@ -150,11 +190,14 @@ impl Pass {
         Ok(())
     }
 
-    fn count(&mut self, nodes: usize) -> Result<(), String> {
+    fn count(&mut self, nodes: usize) -> Result<(), Refusal> {
         self.total = self.total.saturating_add(nodes);
         if self.total > MAX_NODES {
-            return Err(format!(
-                "the document has more than {MAX_NODES} values once its aliases are expanded"
+            return Err((
+                format!(
+                    "the document has more than {MAX_NODES} values once its aliases are expanded"
+                ),
+                "write the values out, or use fewer aliases",
             ));
         }
         if let Some(Frame::Map { size, .. } | Frame::List { size, .. }) = self.stack.last_mut() {
@@ -211,11 +254,9 @@ impl Pass {
         }
     }
 
-    fn open(&mut self, span: Span, anchor: usize, map: bool) -> Result<(), String> {
+    fn open(&mut self, span: Span, anchor: usize, map: bool) -> Result<(), Refusal> {
         if self.stack.len() >= MAX_DEPTH {
-            return Err(format!(
-                "the document is nested more than {MAX_DEPTH} levels deep"
-            ));
+            return Err(too_deep());
         }
         let place = self.place(span);
         let is_key = place.is_none();
@@ -238,11 +279,7 @@ impl Pass {
                 is_key,
             }
         });
-        self.count_opened()
-    }
-
-    fn count_opened(&mut self) -> Result<(), String> {
-        // The node itself; it counts into its own size, which is what an alias to it expands to.
+        // The node itself counts into its own size, which is what an alias to it expands to.
         self.count(1)
     }
 

@@ -135,22 +135,27 @@ fn from_bytes(
     let (mut tree, lines) = (document.tree, document.lines);
     let expansion = environment::expand(&mut tree, environment);
     let walked = walk(&raw::schema(), &mut tree, &expansion);
-    let mut faults = expansion.faults;
+    let mut faults = expansion.faults.clone();
     faults.extend(walked.faults);
-    let file: raw::File = match serde_json::from_value(tree) {
-        Ok(file) => file,
-        Err(error) => {
-            // The walk knows less than serde only by a defect; the file is refused all the same.
-            if faults.is_empty() {
-                let problem = format!("the configuration cannot be read: {error}");
-                faults.push(Fault::new(&KeyPath::root(), problem, "please report this"));
-            }
-            return Err(LoadError::new(name, &lines, faults));
+    let mut file: raw::File = if let Ok(file) = serde_json::from_value(tree) {
+        file
+    } else {
+        // The walk knows less than serde only by a defect; the file is refused all the same.
+        // serde's own words would repeat values, secret ones too.
+        if faults.is_empty() {
+            faults.push(Fault::new(
+                &KeyPath::root(),
+                "the configuration passed its schema but cannot be read",
+                "this is a defect of countersign; please report it",
+            ));
         }
+        return Err(LoadError::new(name, &lines, faults));
     };
-    let mut file = file;
     resolve::fill(&mut file);
-    let resolved = resolve::resolve(&file, base, &walked.broken);
+    let mut resolved = resolve::resolve(&file, base, &walked.broken);
+    for fault in resolved.faults.iter_mut().chain(&mut resolved.warnings) {
+        expansion.hide(fault);
+    }
     faults.extend(resolved.faults);
     match resolved.config {
         Some(config) if faults.is_empty() => Ok(Loaded {
@@ -174,16 +179,18 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 fn rendered(name: &str, line: Option<usize>, fault: &Fault) -> String {
-    let mut out = name.to_owned();
-    if let Some(line) = line {
-        out.push_str(&format!(":{line}"));
-    }
+    let mut parts = vec![match line {
+        Some(line) => format!("{name}:{line}"),
+        None => name.to_owned(),
+    }];
     if !fault.at.as_str().is_empty() {
-        out.push_str(&format!(": {}", fault.at));
+        parts.push(fault.at.to_string());
     }
-    out.push_str(&format!(": {}", fault.problem));
-    if !fault.remedy.is_empty() {
-        out.push_str(&format!("; {}", fault.remedy));
-    }
-    out
+    parts.push(if fault.remedy.is_empty() {
+        fault.problem.clone()
+    } else {
+        format!("{}; {}", fault.problem, fault.remedy)
+    });
+    // A key may hold a line break; a fault is one line.
+    parts.join(": ").replace(|c: char| c.is_control(), " ")
 }

@@ -4,8 +4,9 @@
 //! have: references are followed, `anyOf` and `oneOf` flattened. Patterns are not evaluated; what
 //! has one also has a `format` that is checked by the parser of the value itself.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::placeholder::flow;
 use super::raw::unsupported::{MARK, WORDS_MARK};
 use super::raw::{Duration, Size};
 use super::words;
@@ -38,7 +39,7 @@ impl<'s> View<'s> {
     }
 
     /// Follows references.
-    fn target(self) -> Self {
+    pub(super) fn target(self) -> Self {
         let mut view = self;
         while let Some(next) = view
             .node
@@ -105,6 +106,14 @@ impl<'s> View<'s> {
                 .any(|branch| secret(self.to(branch).target()))
     }
 
+    /// Whether this is a map none of whose keys is supported.
+    pub(super) fn is_void(self) -> bool {
+        self.shapes().iter().all(|shape| {
+            shape.properties().is_some_and(|all| !all.is_empty())
+                && shape.supported_keys().is_empty()
+        })
+    }
+
     pub(super) fn is_not_supported(self) -> bool {
         self.node.get(MARK).is_some()
     }
@@ -132,10 +141,13 @@ impl<'s> View<'s> {
             .any(|shape| shape.admits(&Value::Bool(true)))
     }
 
+    pub(super) fn first_example(self) -> Option<&'s Value> {
+        self.member("examples").and_then(|list| list.get(0))
+    }
+
     /// An example in YAML's flow form.
     pub(super) fn example(self) -> Option<String> {
-        let example = self.member("examples").and_then(|list| list.get(0))?;
-        Some(flow(example))
+        self.first_example().map(flow)
     }
 
     /// What a missing key is for, and what it may look like.
@@ -150,6 +162,9 @@ impl<'s> View<'s> {
 
     /// What may stand here, in a user's words.
     pub(super) fn expectation(self) -> String {
+        if self.is_secret() {
+            return "a secret".to_owned();
+        }
         let shapes = self.shapes();
         let mut parts: Vec<String> = Vec::new();
         let choices: Vec<&str> = shapes.iter().filter_map(Shape::words).flatten().collect();
@@ -181,7 +196,7 @@ impl<'s> View<'s> {
 }
 
 impl<'s> Shape<'s> {
-    fn types(&self) -> Vec<&'s str> {
+    pub(super) fn types(&self) -> Vec<&'s str> {
         let node = self.view.node;
         match node.get("type") {
             Some(Value::String(one)) => vec![one],
@@ -216,6 +231,10 @@ impl<'s> Shape<'s> {
         }
         let list = node.get("enum").and_then(Value::as_array)?;
         Some(list.iter().filter_map(Value::as_str).collect())
+    }
+
+    pub(super) fn description(&self) -> Option<&'s str> {
+        self.view.description()
     }
 
     pub(super) fn format(&self) -> Option<&'s str> {
@@ -323,69 +342,5 @@ impl<'s> Shape<'s> {
         } else {
             names.join(" or ")
         }
-    }
-}
-
-/// Something of the right shape, where the document has something wrong.
-pub(super) fn placeholder(view: View<'_>) -> Value {
-    if let Some(default) = view.default() {
-        return default.clone();
-    }
-    let target = view.target();
-    if let Some(example) = target.node.pointer("/examples/0") {
-        return example.clone();
-    }
-    let Some(shape) = view.shapes().first().copied() else {
-        return Value::Null;
-    };
-    if let Some(word) = shape.words().and_then(|words| words.first().copied()) {
-        return Value::from(word);
-    }
-    match shape.types().first().copied() {
-        Some("string") => Value::from(""),
-        Some("integer" | "number") => json!(shape.number("minimum").map_or(1, whole)),
-        Some("boolean") => Value::Bool(false),
-        Some("array") => Value::Array(Vec::new()),
-        Some("object") => {
-            let mut entries = Map::new();
-            for name in shape.required() {
-                if let Some(inner) = shape.property(name) {
-                    entries.insert(name.to_owned(), placeholder(inner));
-                }
-            }
-            Value::Object(entries)
-        }
-        _ => Value::Null,
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "invariant: minima in our own schema are small whole numbers"
-)]
-fn whole(number: f64) -> i64 {
-    number as i64
-}
-
-/// A value in YAML's flow form.
-pub(super) fn flow(value: &Value) -> String {
-    match value {
-        Value::String(text) if text.starts_with(['{', '[', '*', '&', '$']) || text.is_empty() => {
-            format!("\"{text}\"")
-        }
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let inner: Vec<String> = items.iter().map(flow).collect();
-            format!("[{}]", inner.join(", "))
-        }
-        Value::Object(entries) if entries.is_empty() => "{}".to_owned(),
-        Value::Object(entries) => {
-            let inner: Vec<String> = entries
-                .iter()
-                .map(|(key, value)| format!("{key}: {}", flow(value)))
-                .collect();
-            format!("{{ {} }}", inner.join(", "))
-        }
-        other => other.to_string(),
     }
 }

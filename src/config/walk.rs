@@ -6,13 +6,14 @@
 //! meaning of the rest can still be checked in the same run; nothing replaced is ever used, since
 //! a run with faults yields no configuration.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::environment::Expansion;
+use super::environment::{Expansion, Variable};
+use super::placeholder::placeholder;
 use super::raw;
-use super::schema_view::{Shape, View, placeholder};
+use super::schema_view::{Shape, View};
 use super::types::{Fault, KeyPath};
 use super::words;
 
@@ -39,7 +40,7 @@ pub(super) fn walk(schema: &Value, tree: &mut Value, expansion: &Expansion) -> W
 }
 
 struct Walk<'e> {
-    expanded: &'e HashSet<KeyPath>,
+    expanded: &'e HashMap<KeyPath, Vec<Variable>>,
     unknown: &'e HashSet<KeyPath>,
     found: Walked,
 }
@@ -56,17 +57,9 @@ impl Walk<'_> {
             *value = placeholder(view);
             return;
         }
+        self.read_expanded(view, value, at);
         let shapes = view.shapes();
-        let mut fitting: Vec<&Shape<'_>> =
-            shapes.iter().filter(|shape| shape.admits(value)).collect();
-        if fitting.is_empty() && self.expanded.contains(at) {
-            if let Some(again) = value.as_str().and_then(read_again) {
-                fitting = shapes.iter().filter(|shape| shape.admits(&again)).collect();
-                if !fitting.is_empty() {
-                    *value = again;
-                }
-            }
-        }
+        let fitting: Vec<&Shape<'_>> = shapes.iter().filter(|shape| shape.admits(value)).collect();
         if fitting.is_empty() {
             self.wrong_type(view, value, at);
             return;
@@ -74,21 +67,7 @@ impl Walk<'_> {
         let complaint = match value {
             Value::String(text) => self.text(view, &fitting, text, at),
             Value::Number(number) => out_of_range(&fitting, number),
-            Value::Array(items) => {
-                let items_view = fitting.iter().find_map(|shape| shape.items());
-                if let Some(inner) = items_view {
-                    for (index, item) in items.iter_mut().enumerate() {
-                        self.value(inner, item, &at.index(index));
-                    }
-                }
-                let least = fitting.iter().find_map(|shape| shape.number("minItems"));
-                (items.is_empty() && least.is_some_and(|least| least > 0.0)).then(|| {
-                    (
-                        "the list is empty".to_owned(),
-                        "name at least one".to_owned(),
-                    )
-                })
-            }
+            Value::Array(items) => self.list(&fitting, items, at),
             Value::Object(entries) => {
                 self.map(view, &fitting, entries, at);
                 None
@@ -101,8 +80,52 @@ impl Walk<'_> {
         }
     }
 
+    /// What came out of the environment is text; where no such text may stand, it is read as the
+    /// scalar that it looks like.
+    fn read_expanded(&self, view: View<'_>, value: &mut Value, at: &KeyPath) {
+        let Some(text) = value.as_str().filter(|_| self.expanded.contains_key(at)) else {
+            return;
+        };
+        let shapes = view.shapes();
+        let stands = shapes.iter().any(|shape| {
+            shape.admits(value)
+                && match (shape.words(), shape.format()) {
+                    (Some(words), _) => words.contains(&text),
+                    (None, Some(format)) => raw::check_format(format, text).is_ok(),
+                    (None, None) => true,
+                }
+        });
+        let again = read_again(text).filter(|_| !stands);
+        if let Some(again) = again
+            && shapes.iter().any(|shape| shape.admits(&again))
+        {
+            *value = again;
+        }
+    }
+
+    /// What is wrong with a list as such, if anything; its items are walked.
+    fn list(
+        &mut self,
+        fitting: &[&Shape<'_>],
+        items: &mut [Value],
+        at: &KeyPath,
+    ) -> Option<(String, String)> {
+        if let Some(inner) = fitting.iter().find_map(|shape| shape.items()) {
+            for (index, item) in items.iter_mut().enumerate() {
+                self.value(inner, item, &at.index(index));
+            }
+        }
+        let least = fitting.iter().find_map(|shape| shape.number("minItems"));
+        (items.is_empty() && least.is_some_and(|least| least > 0.0)).then(|| {
+            (
+                "the list is empty".to_owned(),
+                "name at least one".to_owned(),
+            )
+        })
+    }
+
     fn wrong_type(&mut self, view: View<'_>, value: &mut Value, at: &KeyPath) {
-        let show = !self.expanded.contains(at) && !view.is_secret();
+        let show = !self.expanded.contains_key(at) && !view.is_secret();
         let expected = view.expectation();
         let problem = format!(
             "this is {}, but {expected} belongs here",
@@ -154,7 +177,7 @@ impl Walk<'_> {
                 return None;
             }
         }
-        let shown = if self.expanded.contains(at) || text.len() > 60 {
+        let shown = if self.expanded.contains_key(at) || text.len() > 60 {
             "this text".to_owned()
         } else {
             format!("`{text}`")

@@ -4,6 +4,10 @@ use serde_json::Value;
 
 /// The option that was probably meant.
 pub(super) fn meant<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Distance costs time and memory by length; no key is nearly as long.
+    if word.len() > 64 {
+        return None;
+    }
     let folded = word.to_lowercase().replace(['-', ' '], "_");
     options
         .into_iter()
@@ -20,6 +24,7 @@ pub(super) fn meant<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) 
 pub(super) fn suggest(word: &str, options: &[&str], what: &str) -> String {
     let list = listed(options);
     match meant(word, options.iter().copied()) {
+        Some(option) if options.len() == 1 => format!("did you mean `{option}`?"),
         Some(option) => format!("did you mean `{option}`? {what} {list}"),
         None => format!("{what} {list}"),
     }

@@ -22,6 +22,7 @@ pub(super) fn credentials(file: &raw::File, cx: &mut Context<'_>) -> Vec<Credent
                 "another credential is already read in this place",
                 "keep one of them",
             );
+            continue;
         }
         if credential.forward == ForwardCredential::Reissue && file.identity.reissue.is_none() {
             cx.fault(
@@ -34,14 +35,9 @@ pub(super) fn credentials(file: &raw::File, cx: &mut Context<'_>) -> Vec<Credent
     }
     cx.distinct_names(
         "credential",
-        file.credentials
+        resolved
             .iter()
-            .enumerate()
-            .filter_map(|(index, raw)| {
-                let name = raw.name.as_deref()?;
-                let at = section.index(index);
-                Some((at.key("name"), name))
-            }),
+            .map(|credential| (credential.at.key("name"), &*credential.name)),
     );
     resolved
 }

@@ -4,10 +4,16 @@
 use super::credentials;
 use crate::config::raw;
 
+/// The tenant of a file without `tenants`.
+const ONLY_TENANT: &str = "default";
 /// The name of the only issuer and of the only upstream.
 const ONLY: &str = "app";
 
 pub(in crate::config) fn fill(file: &mut raw::File) {
+    file.tenants.get_or_insert_with(|| raw::Tenants {
+        default: Some(raw::Id(ONLY_TENANT.to_owned())),
+        ..raw::Tenants::default()
+    });
     if let [only] = file.issuers.as_mut_slice() {
         only.name.get_or_insert_with(|| ONLY.to_owned());
     }
@@ -24,10 +30,10 @@ pub(in crate::config) fn fill(file: &mut raw::File) {
             credential.name = Some(credentials::kind(credential).to_owned());
         }
     }
-    if let (Some(reissue), [only]) = (&mut file.identity.reissue, file.issuers.as_slice()) {
-        if reissue.issuer.is_none() {
-            reissue.issuer.clone_from(&only.name);
-        }
+    if let (Some(reissue), [only]) = (&mut file.identity.reissue, file.issuers.as_slice())
+        && reissue.issuer.is_none()
+    {
+        reissue.issuer.clone_from(&only.name);
     }
     if let [only] = file.upstreams.as_slice() {
         let routes = file

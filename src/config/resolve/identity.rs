@@ -44,6 +44,27 @@ pub(super) fn roles(roles: &[String], at: &KeyPath, cx: &mut Context<'_>) {
     }
 }
 
+/// Columns with a meaning of their own are no attributes.
+pub(super) fn is_attribute(name: &str, at: &KeyPath, cx: &mut Context<'_>) {
+    const COLUMNS: &[&str] = &[
+        "account",
+        "account_active",
+        "active",
+        "id",
+        "memberships",
+        "roles",
+        "session_auth",
+        "tokens_valid_after",
+    ];
+    if COLUMNS.contains(&name) {
+        cx.fault(
+            at,
+            format!("`{name}` has a meaning of its own and is no attribute"),
+            "name another column of the directory",
+        );
+    }
+}
+
 pub(super) fn identity(
     file: &raw::File,
     credentials: &[Credential],
@@ -63,21 +84,19 @@ pub(super) fn identity(
     let request_id = own("request_id", &raw.headers.request_id, cx);
     let mut attributes = Vec::new();
     for (attribute, name) in &raw.attributes {
+        is_attribute(attribute, &at.key("attributes").key(attribute), cx);
         let header = names.own(name, &at.key("attributes").key(attribute), cx);
         attributes.extend(header.map(|header| (attribute.clone(), header)));
     }
-    let assertion = match &raw.assertion {
-        Some(raw) => Some(assertion(raw, &at.key("assertion"), &mut names, cx)),
-        None => None,
-    };
-    let reissue = match &raw.reissue {
-        Some(raw) => Some(reissue(raw, file, credentials, &at.key("reissue"), cx)),
-        None => None,
-    };
-    let echo = match &raw.echo {
-        Some(raw) => Some(echo(raw, &at.key("echo"), cx)),
-        None => None,
-    };
+    let assertion = raw
+        .assertion
+        .as_ref()
+        .map(|raw| assertion(raw, &at.key("assertion"), &mut names, cx));
+    let reissue = raw
+        .reissue
+        .as_ref()
+        .map(|raw| reissue(raw, file, credentials, &at.key("reissue"), cx));
+    let echo = raw.echo.as_ref().map(|raw| echo(raw, &at.key("echo"), cx));
     let allow = allow(&raw.allow, &names, &at.key("allow"), cx);
     Some(Identity {
         at,
@@ -181,16 +200,15 @@ fn reissue(
         .iter()
         .map(|issuer| issuer.name.as_deref().unwrap_or_default())
         .collect();
-    let issuer = match &raw.issuer {
-        Some(name) => cx.index_of(&issuer_at, "issuer", name, &names, "issuers"),
-        None => {
-            cx.fault(
-                &issuer_at,
-                "`issuer` is missing",
-                "name the issuer whose format the fresh token has",
-            );
-            None
-        }
+    let issuer = if let Some(name) = &raw.issuer {
+        cx.index_of(&issuer_at, "issuer", name, &names, "issuers")
+    } else {
+        cx.fault(
+            &issuer_at,
+            "`issuer` is missing",
+            "name the issuer whose format the fresh token has",
+        );
+        None
     };
     let secretless = issuer
         .and_then(|index| file.issuers.get(index))

@@ -213,14 +213,14 @@ fn long_enough(length: usize, algorithms: &[Algorithm], at: &KeyPath, cx: &mut C
         Algorithm::HS512 => Some((64, "HS512")),
         _ => None,
     };
-    if let Some((bytes, name)) = algorithms.iter().filter_map(needed).max() {
-        if length < bytes {
-            cx.fault(
-                at,
-                format!("the secret has {length} bytes, but {name} needs at least {bytes}"),
-                format!("make one with: openssl rand -base64 {bytes}"),
-            );
-        }
+    if let Some((bytes, name)) = algorithms.iter().filter_map(needed).max()
+        && length < bytes
+    {
+        cx.fault(
+            at,
+            format!("the secret has {length} bytes, but {name} needs at least {bytes}"),
+            format!("make one with: openssl rand -base64 {bytes}"),
+        );
     }
 }
 
@@ -323,11 +323,11 @@ fn bound_tenants(
             }
             _ => None,
         };
-        if let Some(known) = known {
-            if !known.contains(&id) {
-                let names: Vec<&str> = known.iter().map(crate::ids::TenantId::as_str).collect();
-                cx.index_of(&at, "tenant", id.as_str(), &names, "tenants");
-            }
+        if let Some(known) = known
+            && !known.contains(&id)
+        {
+            let names: Vec<&str> = known.iter().map(crate::ids::TenantId::as_str).collect();
+            cx.index_of(&at, "tenant", id.as_str(), &names, "tenants");
         }
         bound.push(id);
     }
@@ -342,5 +342,8 @@ fn lookup(name: &str, directory: &raw::Directory, at: &KeyPath, cx: &mut Context
         }
         raw::DirectorySource::File(_) | raw::DirectorySource::Http(_) => vec!["default"],
     };
-    cx.index_of(at, "directory lookup", name, &names, "directory");
+    // A source without any look-up is a mistake of its own.
+    if !names.is_empty() {
+        cx.index_of(at, "directory lookup", name, &names, "directory");
+    }
 }

@@ -1,14 +1,8 @@
 //! `routes`: names become indices, paths canonical, and no two routes may claim one request.
 
-use std::sync::Arc;
-
-use http::Method;
-
-use super::{Context, identity, paths};
+use super::{Context, identity, paths, route_match};
 use crate::config::raw;
-use crate::config::types::{
-    Access, Accounts, HostMatch, KeyPath, PathAllowances, Route, UpstreamTimeouts,
-};
+use crate::config::types::{Access, Accounts, HostMatch, KeyPath, Route, UpstreamTimeouts};
 
 /// Why a name stands here: the sections that a route refers to.
 pub(super) struct References<'a> {
@@ -55,6 +49,7 @@ pub(super) fn routes(references: &References<'_>, cx: &mut Context<'_>) -> Vec<R
         routes.push(route);
     }
     unused(references, cx);
+    login_loops(&routes, cx);
     routes
 }
 
@@ -66,14 +61,17 @@ fn route(
 ) -> Option<Route> {
     let file = references.file;
     let match_at = at.key("match");
-    let path = path(&raw.matching.path, &match_at.key("path"), cx);
-    let host = host(&raw.matching.host, &match_at.key("host"), cx);
-    let methods = methods(
+    let path = route_match::path(&raw.matching.path, &match_at.key("path"), cx);
+    let host = route_match::host(&raw.matching.host, &match_at.key("host"), cx);
+    let methods = route_match::methods(
         raw.matching.methods.as_deref(),
         &match_at.key("methods"),
         cx,
     );
     public_asks_nothing(raw, at, cx);
+    for attribute in raw.attributes.keys() {
+        identity::is_attribute(attribute, &at.key("attributes").key(attribute), cx);
+    }
     identity::roles(&raw.roles, &at.key("roles"), cx);
     let upstream = upstream(raw.upstream.as_deref(), file, &at.key("upstream"), cx);
     let credentials = credentials(raw, file, at, cx);
@@ -81,18 +79,18 @@ fn route(
     let timeouts = upstream
         .and_then(|index| file.upstreams.get(index))
         .map(|upstream| timeouts(&upstream.timeouts, raw.timeouts.as_ref(), at, cx));
-    let login = login(raw, &at.key("login"), cx);
+    let login = route_match::login(raw, &at.key("login"), cx);
     let (path, exact) = path?;
-    let strip_prefix = strip_prefix(raw, &path, &at.key("strip_prefix"), cx);
+    let strip_prefix = route_match::strip_prefix(raw, &path, &at.key("strip_prefix"), cx);
     let host = host?;
     Some(Route {
         at: at.clone(),
-        name: name(&host, &path, exact),
+        name: route_match::name(&host, &path, exact),
         host,
         path,
         exact,
         methods,
-        allow: allowances(&raw.matching.allow),
+        allow: route_match::allowances(&raw.matching.allow),
         access: match raw.access {
             raw::Access::Member => Access::Member,
             raw::Access::Optional => Access::Optional,
@@ -114,62 +112,6 @@ fn route(
         login,
         strip_prefix,
     })
-}
-
-fn path(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<(String, bool)> {
-    let (bare, exact) = match text.strip_prefix('=') {
-        Some(bare) => (bare, true),
-        None => (text, false),
-    };
-    match paths::canonical(bare) {
-        Ok(path) => Some((path, exact)),
-        Err(problem) => {
-            cx.fault(
-                at,
-                format!("`{text}` is not a path in canonical form: {problem}"),
-                "write a prefix such as /api/, or =/exact/path",
-            );
-            None
-        }
-    }
-}
-
-fn host(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<HostMatch> {
-    paths::host(text)
-        .map_err(|remedy| cx.fault(at, format!("`{text}` is not a host"), remedy))
-        .ok()
-}
-
-fn methods(raw: Option<&[String]>, at: &KeyPath, cx: &mut Context<'_>) -> Option<Vec<Method>> {
-    let raw = raw?;
-    if raw.is_empty() {
-        cx.fault(
-            at,
-            "the list is empty: no method would pass",
-            "name methods, or leave the key out for all",
-        );
-    }
-    let mut methods = Vec::new();
-    for (index, text) in raw.iter().enumerate() {
-        let upper = text.to_ascii_uppercase();
-        match Method::from_bytes(text.as_bytes()) {
-            Ok(_) if *text != upper => cx.fault(
-                &at.index(index),
-                format!("`{text}` is not a method: methods are case-sensitive"),
-                format!("write {upper}"),
-            ),
-            Ok(Method::CONNECT) => {
-                cx.fault(&at.index(index), "CONNECT is not forwarded", "remove it")
-            }
-            Ok(method) => methods.push(method),
-            Err(_) => cx.fault(
-                &at.index(index),
-                format!("`{}` is not a method", text.escape_debug()),
-                "write GET, POST, …",
-            ),
-        }
-    }
-    Some(methods)
 }
 
 /// A public route knows nobody, so that it can ask nothing of them.
@@ -204,15 +146,14 @@ fn upstream(
         .iter()
         .map(|upstream| upstream.name.as_deref().unwrap_or_default())
         .collect();
-    match name {
-        Some(name) => cx.index_of(at, "upstream", name, &names, "upstreams"),
-        None => {
-            if !cx.is_broken("upstreams") {
-                let remedy = format!("name one of {}", crate::config::words::listed(&names));
-                cx.fault(at, "the route names no upstream", remedy);
-            }
-            None
+    if let Some(name) = name {
+        cx.index_of(at, "upstream", name, &names, "upstreams")
+    } else {
+        if !cx.is_broken("upstreams") {
+            let remedy = format!("name one of {}", crate::config::words::listed(&names));
+            cx.fault(at, "the route names no upstream", remedy);
         }
+        None
     }
 }
 
@@ -320,78 +261,12 @@ fn timeouts(
     }
 }
 
-fn login(raw: &raw::Route, at: &KeyPath, cx: &mut Context<'_>) -> Option<String> {
-    let template = raw.login.as_ref()?;
-    let rest = template.replace("{path}", "");
-    let good = template.starts_with('/')
-        && !template.starts_with("//")
-        && rest.bytes().all(|b| {
-            b.is_ascii_graphic() && !matches!(b, b'\\' | b'{' | b'}' | b'#' | b'"' | b'<' | b'>')
-        });
-    if !good {
-        cx.fault(
-            at,
-            format!("`{template}` is not a place on this site"),
-            "write a path, such as /accounts/login/?next={path}",
-        );
-    }
-    Some(template.clone())
-}
-
-fn strip_prefix(
-    raw: &raw::Route,
-    path: &str,
-    at: &KeyPath,
-    cx: &mut Context<'_>,
-) -> Option<String> {
-    let text = raw.strip_prefix.as_ref()?;
-    match paths::canonical(text) {
-        Ok(prefix) if !prefix.is_empty() && paths::covers(&prefix, path) => Some(prefix),
-        Ok(_) => {
-            cx.fault(
-                at,
-                format!("`{text}` does not begin every path of this route"),
-                "write the route's own path, or the beginning of it",
-            );
-            None
-        }
-        Err(problem) => {
-            cx.fault(
-                at,
-                format!("`{text}` is not a path in canonical form: {problem}"),
-                "write a prefix such as /api",
-            );
-            None
-        }
-    }
-}
-
 fn attribute((name, values): (&String, &raw::Values)) -> (String, Vec<String>) {
     let values = match values {
         raw::Values::One(value) => vec![value.clone()],
         raw::Values::Several(values) => values.clone(),
     };
     (name.clone(), values)
-}
-
-fn allowances(raw: &[raw::PathForm]) -> PathAllowances {
-    PathAllowances {
-        encoded_slash: raw.contains(&raw::PathForm::EncodedSlash),
-        encoded_backslash: raw.contains(&raw::PathForm::EncodedBackslash),
-        semicolon: raw.contains(&raw::PathForm::Semicolon),
-        double_slash: raw.contains(&raw::PathForm::DoubleSlash),
-        double_encoding: raw.contains(&raw::PathForm::DoubleEncoding),
-    }
-}
-
-fn name(host: &HostMatch, path: &str, exact: bool) -> Arc<str> {
-    let path = if path.is_empty() { "/" } else { path };
-    let sign = if exact { "=" } else { "" };
-    Arc::from(match host {
-        HostMatch::Any => format!("{sign}{path}"),
-        HostMatch::Exact(host) => format!("{sign}{host}{path}"),
-        HostMatch::Suffix(suffix) => format!("{sign}*{suffix}{path}"),
-    })
 }
 
 /// Whether one request could belong to both.
@@ -412,7 +287,17 @@ fn unused(references: &References<'_>, cx: &mut Context<'_>) {
     let named: Vec<&str> = routes
         .filter_map(|route| route.upstream.as_deref())
         .collect();
-    for (index, upstream) in references.file.upstreams.iter().enumerate() {
+    let upstreams = &references.file.upstreams;
+    let known = |name: &&str| {
+        upstreams
+            .iter()
+            .any(|one| one.name.as_deref() == Some(*name))
+    };
+    if !named.iter().all(known) {
+        // The name that leads nowhere may well be meant for this one.
+        return;
+    }
+    for (index, upstream) in upstreams.iter().enumerate() {
         let Some(name) = upstream.name.as_deref() else {
             continue;
         };
@@ -421,6 +306,34 @@ fn unused(references: &References<'_>, cx: &mut Context<'_>) {
                 &KeyPath::root().key("upstreams").index(index),
                 format!("no route leads to the upstream `{name}`"),
                 "name it in a route, or remove it",
+            );
+        }
+    }
+}
+
+/// A login page that itself needs a credential sends browsers round in circles.
+fn login_loops(routes: &[Route], cx: &mut Context<'_>) {
+    for route in routes {
+        let Some(login) = &route.login else { continue };
+        let page = login.split('?').next().unwrap_or(login);
+        let page = page.strip_suffix('/').unwrap_or(page);
+        let covers = |other: &&Route| {
+            (other.host == HostMatch::Any || other.host == route.host)
+                && if other.exact {
+                    other.path == page
+                } else {
+                    paths::covers(&other.path, page)
+                }
+        };
+        let found = routes
+            .iter()
+            .filter(covers)
+            .max_by_key(|other| (other.host == route.host, other.path.len(), other.exact));
+        if found.is_some_and(|found| found.access == Access::Member) {
+            cx.warn(
+                &route.at.key("login"),
+                "the login page needs a credential itself, so that browsers go round in circles",
+                "add a public route for it",
             );
         }
     }

@@ -75,14 +75,14 @@ pub(super) fn check(kind: Query, dialect: Dialect, text: &str, at: &KeyPath, cx:
             );
         }
     }
-    if let Some(needed) = kind.needed() {
-        if !used.iter().any(|name| name == needed) {
-            cx.fault(
-                at,
-                format!("the query does not use `${needed}`"),
-                format!("add it to the condition, such as WHERE … = ${needed}"),
-            );
-        }
+    if let Some(needed) = kind.needed()
+        && !used.iter().any(|name| name == needed)
+    {
+        cx.fault(
+            at,
+            format!("the query does not use `${needed}`"),
+            format!("add it to the condition, such as WHERE … = ${needed}"),
+        );
     }
     let parsed = match dialect {
         Dialect::Postgres => Parser::parse_sql(&PostgreSqlDialect {}, &numbered),

@@ -9,20 +9,10 @@ use crate::config::raw;
 use crate::config::types::{KeyPath, KnownTenants, TenantSource, Tenants};
 use crate::ids::TenantId;
 
-/// The tenant of a file without a section `tenants`.
-const ONLY: &str = "default";
-
 pub(super) fn tenants(file: &raw::File, cx: &mut Context<'_>) -> Tenants {
     let at = KeyPath::root().key("tenants");
-    let Some(raw) = &file.tenants else {
-        return Tenants {
-            at,
-            sources: Vec::new(),
-            known: KnownTenants::Any,
-            default: TenantId::parse(ONLY).ok(),
-            several: false,
-        };
-    };
+    let left_out = raw::Tenants::default();
+    let raw = file.tenants.as_ref().unwrap_or(&left_out);
     let sources: Vec<TenantSource> = raw
         .sources
         .iter()
@@ -41,14 +31,14 @@ pub(super) fn tenants(file: &raw::File, cx: &mut Context<'_>) -> Tenants {
             "add a source, such as `host: \"{tenant}.example.com\"`, or a default",
         );
     }
-    if let (KnownTenants::Listed(listed), Some(default)) = (&known, &default) {
-        if !listed.contains(default) {
-            cx.fault(
-                &at.key("default"),
-                format!("`{default}` is not one of the known tenants"),
-                "add it to `known`",
-            );
-        }
+    if let (KnownTenants::Listed(listed), Some(default)) = (&known, &default)
+        && !listed.contains(default)
+    {
+        cx.fault(
+            &at.key("default"),
+            format!("`{default}` is not one of the known tenants"),
+            "add it to `known`",
+        );
     }
     let several =
         !sources.is_empty() && !matches!(&known, KnownTenants::Listed(listed) if listed.len() == 1);

@@ -77,14 +77,14 @@ fn upstream(raw: &raw::Upstream, at: &KeyPath, cx: &mut Context<'_>) -> Option<U
         );
     }
     let host = raw.host.clone();
-    if let Some(name) = &host {
-        if !is_authority(name) {
-            cx.fault(
-                &at.key("host"),
-                format!("`{}` cannot be a Host", name.escape_debug()),
-                "write a host name, with a port if need be, or null for the client's",
-            );
-        }
+    if let Some(name) = &host
+        && !is_authority(name)
+    {
+        cx.fault(
+            &at.key("host"),
+            format!("`{}` cannot be a Host", name.escape_debug()),
+            "write a host name, with a port if need be, or null for the client's",
+        );
     }
     Some(Upstream {
         at: at.clone(),
@@ -124,7 +124,7 @@ fn servers(raw: &raw::Upstream, at: &KeyPath, cx: &mut Context<'_>) -> Vec<Serve
                 let problem = other.err().unwrap_or("it has a path");
                 cx.fault(
                     &at,
-                    format!("`{text}` is not a server: {problem}"),
+                    format!("{} is not a server: {problem}", shown(text)),
                     "write scheme, host and port, such as http://127.0.0.1:8000",
                 );
                 continue;
@@ -162,6 +162,15 @@ fn servers(raw: &raw::Upstream, at: &KeyPath, cx: &mut Context<'_>) -> Vec<Serve
         );
     }
     servers
+}
+
+/// A URL that may hold a password is not repeated.
+fn shown(text: &str) -> String {
+    if text.contains('@') {
+        "this".to_owned()
+    } else {
+        format!("`{text}`")
+    }
 }
 
 /// A host with an optional port.
