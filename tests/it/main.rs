@@ -13,5 +13,9 @@
 
 mod harness;
 
+mod credentials;
 mod decision;
+mod forwarding;
 mod headers;
+mod tenants;
+mod websockets;

@@ -31,4 +31,4 @@ pub(crate) use scene::{Scene, challenge_of};
 pub(crate) use tls::Authority;
 pub(crate) use tokens::{Key, SECRET, Token, decode_claims, decode_part, now, sign_parts};
 pub(crate) use wait::{Gate, PATIENCE, Watched};
-pub(crate) use websocket::{WebSocket, echo_messages, upgrade_headers};
+pub(crate) use websocket::{Ended, WebSocket, accept, echo_messages, upgrade_headers};

@@ -88,6 +88,13 @@ impl Scene {
         reason
     }
 
+    /// The same, with whatever status belongs to the reason.
+    #[track_caller]
+    pub(crate) fn refuses_any_status(&self, request: &Request, reasons: &[&str]) {
+        let status = self.gateway.send(request).status();
+        self.refuses_any(request, status, reasons);
+    }
+
     /// Checks a refusal: the problem, the challenge, no storing, just one audit line.
     #[track_caller]
     pub(crate) fn check_refusal(&self, response: &Response, status: u16, reason: &str) {
