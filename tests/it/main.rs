@@ -13,9 +13,13 @@
 
 mod harness;
 
+mod admin;
+mod check;
+mod cli;
 mod credentials;
 mod decision;
 mod forwarding;
 mod headers;
+mod paths;
 mod tenants;
 mod websockets;

@@ -85,6 +85,15 @@ impl Process {
         }
     }
 
+    /// Waits until standard output or error holds this.
+    #[track_caller]
+    pub(crate) fn wait_for_output(&self, wanted: &str) {
+        let holds = |lines: &Vec<String>| lines.iter().any(|line| line.contains(wanted));
+        let found = |lines: &Vec<String>| (holds(lines) || self.stderr.read(holds)).then_some(());
+        let found = self.stdout.within(PATIENCE, found);
+        assert!(found.is_some(), "no {wanted:?} in:\n{}", self.stdout_text());
+    }
+
     pub(crate) fn stderr_text(&self) -> String {
         self.stderr.read(|lines| lines.join("\n"))
     }
