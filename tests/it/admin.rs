@@ -15,9 +15,18 @@ fn health_and_metrics_answer_any_host_without_a_token() {
             let response = scene.gateway.admin(&request);
             assert_eq!(response.status(), 405, "{method} {path}");
         }
-        for other in [format!("{path}/"), format!("{path}/x"), format!("/{path}"), path.to_uppercase()] {
+        for other in [
+            format!("{path}/"),
+            format!("{path}/x"),
+            format!("/{path}"),
+            path.to_uppercase(),
+        ] {
             let response = scene.gateway.admin(&Request::get(&other));
-            assert!([401, 404].contains(&response.status()), "{other}: {}", response.status());
+            assert!(
+                [401, 404].contains(&response.status()),
+                "{other}: {}",
+                response.status()
+            );
         }
     }
 }
@@ -25,7 +34,10 @@ fn health_and_metrics_answer_any_host_without_a_token() {
 #[test]
 fn readiness_names_its_components() {
     let scene = Scene::new();
-    let ready = scene.gateway.admin(&Request::get("/readyz")).expect_status(200);
+    let ready = scene
+        .gateway
+        .admin(&Request::get("/readyz"))
+        .expect_status(200);
     let text = ready.json().to_string();
     for component in ["keys", "directory", "upstreams"] {
         assert!(text.contains(component), "no {component}: {text}");
@@ -38,15 +50,32 @@ fn metrics_count_decisions_and_name_nobody() {
     let token = Token::user("5").account("12").signed();
     scene.passes(&Request::get("/private-path-77").bearer(&token));
     scene.refuses(&Request::get("/"), 401, "credential_missing");
-    let metrics = scene.gateway.admin(&Request::get("/metrics")).expect_status(200);
-    let kind = metrics.header("content-type").unwrap_or_default().to_owned();
-    assert!(kind.contains("text/plain") || kind.contains("openmetrics"), "{kind}");
+    let metrics = scene
+        .gateway
+        .admin(&Request::get("/metrics"))
+        .expect_status(200);
+    let kind = metrics
+        .header("content-type")
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        kind.contains("text/plain") || kind.contains("openmetrics"),
+        "{kind}"
+    );
     let text = metrics.text();
     assert!(text.contains("countersign_"), "{text}");
     for reason in ["credential_missing", "match"] {
-        assert!(text.contains(&format!("\"{reason}\"")), "no {reason}: {text}");
+        assert!(
+            text.contains(&format!("\"{reason}\"")),
+            "no {reason}: {text}"
+        );
     }
-    for secret in [token.as_str(), "private-path-77", "user=\"5\"", "tenant=\"default\""] {
+    for secret in [
+        token.as_str(),
+        "private-path-77",
+        "user=\"5\"",
+        "tenant=\"default\"",
+    ] {
         assert!(!text.contains(secret), "{secret} in: {text}");
     }
 }
@@ -93,9 +122,16 @@ fn invalidate_needs_the_token() {
         post().bearer(&Token::user("5").account("12").signed()),
     ] {
         let response = scene.gateway.admin(&request);
-        assert!([401, 403, 404].contains(&response.status()), "{}", response.status());
+        assert!(
+            [401, 403, 404].contains(&response.status()),
+            "{}",
+            response.status()
+        );
     }
-    let response = scene.gateway.admin(&post().bearer(ADMIN_TOKEN)).expect_status(200);
+    let response = scene
+        .gateway
+        .admin(&post().bearer(ADMIN_TOKEN))
+        .expect_status(200);
     assert_eq!(response.json()["applied"], true);
     assert_eq!(response.json()["published"], false);
     scene.never_written(ADMIN_TOKEN);
@@ -104,7 +140,12 @@ fn invalidate_needs_the_token() {
 #[test]
 fn f2_other_sites_cannot_use_a_browser_against_it() {
     let scene = Scene::new();
-    let post = || scene.gateway.admin_request("POST", "/v1/invalidate").body(b"{}");
+    let post = || {
+        scene
+            .gateway
+            .admin_request("POST", "/v1/invalidate")
+            .body(b"{}")
+    };
     let admin = scene.gateway.admin_address();
     for request in [
         post().host("evil.test"),
@@ -114,7 +155,11 @@ fn f2_other_sites_cannot_use_a_browser_against_it() {
         post().header("Sec-Fetch-Site", "cross-site"),
     ] {
         let response = scene.gateway.admin(&request);
-        assert!([400, 403, 404, 421].contains(&response.status()), "{}", response.status());
+        assert!(
+            [400, 403, 404, 421].contains(&response.status()),
+            "{}",
+            response.status()
+        );
     }
     let own = post().header("Origin", &format!("http://{admin}"));
     scene.gateway.admin(&own).expect_status(200);
@@ -128,8 +173,14 @@ fn more_hosts_can_be_allowed() {
             "{ address: \"127.0.0.1:{{admin}}\", token: \"${COUNTERSIGN_ADMIN_TOKEN}\", hosts: [gateway.internal] }",
         )
     });
-    let request = scene.gateway.admin_request("POST", "/v1/invalidate").body(b"{}");
-    scene.gateway.admin(&request.clone().host("gateway.internal:9090")).expect_status(200);
+    let request = scene
+        .gateway
+        .admin_request("POST", "/v1/invalidate")
+        .body(b"{}");
+    scene
+        .gateway
+        .admin(&request.clone().host("gateway.internal:9090"))
+        .expect_status(200);
     let refused = scene.gateway.admin(&request.host("other.internal"));
     assert!([400, 403, 404, 421].contains(&refused.status()));
 }
@@ -137,7 +188,14 @@ fn more_hosts_can_be_allowed() {
 #[test]
 fn without_a_token_nothing_else_exists() {
     let scene = Scene::with(|builder| builder.set("admin", "{ address: \"127.0.0.1:{{admin}}\" }"));
-    for path in ["/", "/v1/invalidate", "/v1/config", "/v1/streams", "/v1/explain", "/v1/directory/default/5"] {
+    for path in [
+        "/",
+        "/v1/invalidate",
+        "/v1/config",
+        "/v1/streams",
+        "/v1/explain",
+        "/v1/directory/default/5",
+    ] {
         for method in ["GET", "POST"] {
             let request = Request::new(method, path)
                 .host(&scene.gateway.admin_address().to_string())
@@ -147,7 +205,10 @@ fn without_a_token_nothing_else_exists() {
             assert_eq!(response.status(), 404, "{method} {path}");
         }
     }
-    scene.gateway.admin(&Request::get("/healthz")).expect_status(200);
+    scene
+        .gateway
+        .admin(&Request::get("/healthz"))
+        .expect_status(200);
 }
 
 #[test]
@@ -159,7 +220,10 @@ fn f4_a_huge_body_is_not_read() {
         .body(&vec![b'x'; 4 << 20]);
     let response = scene.gateway.admin(&request);
     assert_eq!(response.status(), 413, "{}", response.text());
-    scene.gateway.admin(&Request::get("/healthz")).expect_status(200);
+    scene
+        .gateway
+        .admin(&Request::get("/healthz"))
+        .expect_status(200);
 }
 
 #[test]
@@ -170,9 +234,16 @@ fn an_unreadable_message_counts_as_everything() {
     scene
         .gateway
         .replace_users("users: [ { user: \"5\", account: \"14\", active: true } ]\n");
-    let request = scene.gateway.admin_request("POST", "/v1/invalidate").body(b"not json");
+    let request = scene
+        .gateway
+        .admin_request("POST", "/v1/invalidate")
+        .body(b"not json");
     let response = scene.gateway.admin(&request);
-    assert!([200, 400].contains(&response.status()), "{}", response.text());
+    assert!(
+        [200, 400].contains(&response.status()),
+        "{}",
+        response.text()
+    );
     if response.status() == 200 {
         scene.passes_as(&get, "live_account");
     }

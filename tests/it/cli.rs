@@ -48,15 +48,31 @@ fn a_wrong_command_line_ends_with_2() {
 fn every_verb_has_help_with_an_example() {
     let output = bare(&["--help"]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    for verb in ["demo", "serve", "check", "explain", "token", "schema", "health", "completions"] {
+    for verb in [
+        "demo",
+        "serve",
+        "check",
+        "explain",
+        "token",
+        "schema",
+        "health",
+        "completions",
+    ] {
         assert!(output.stdout.contains(verb), "{verb} is not listed");
         let help = bare(&[verb, "--help"]);
         assert_eq!(help.code, Some(0), "{help:?}");
-        assert!(help.stdout.contains(&format!("countersign {verb}")), "no example: {}", help.stdout);
+        assert!(
+            help.stdout.contains(&format!("countersign {verb}")),
+            "no example: {}",
+            help.stdout
+        );
     }
     let version = bare(&["--version"]);
     assert_eq!(version.code, Some(0));
-    assert!(version.stdout.contains(env!("CARGO_PKG_VERSION")), "{version:?}");
+    assert!(
+        version.stdout.contains(env!("CARGO_PKG_VERSION")),
+        "{version:?}"
+    );
 }
 
 #[test]
@@ -64,7 +80,10 @@ fn sql_is_not_there_yet() {
     let builder = written();
     let output = run(&builder, &["sql", "postgres", "-c", "countersign.yaml"]);
     assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(output.stderr.contains("not supported in this version"), "{output:?}");
+    assert!(
+        output.stderr.contains("not supported in this version"),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -72,9 +91,20 @@ fn the_schema_is_json_schema() {
     let output = bare(&["schema"]);
     assert_eq!(output.code, Some(0), "{output:?}");
     let schema: Value = serde_json::from_str(&output.stdout).expect("JSON");
-    assert!(schema["$schema"].as_str().is_some_and(|url| url.contains("json-schema.org")));
+    assert!(
+        schema["$schema"]
+            .as_str()
+            .is_some_and(|url| url.contains("json-schema.org"))
+    );
     let sections = schema["properties"].as_object().expect("properties");
-    for section in ["issuers", "directory", "upstreams", "routes", "identity", "tenants"] {
+    for section in [
+        "issuers",
+        "directory",
+        "upstreams",
+        "routes",
+        "identity",
+        "tenants",
+    ] {
         assert!(sections.contains_key(section), "no {section}");
     }
     assert_eq!(schema["additionalProperties"], false);
@@ -95,8 +125,21 @@ fn a_minted_token_is_one_that_the_gateway_takes() {
     let output = run(
         &builder,
         &[
-            "token", "-c", "countersign.yaml", "--issuer", "app", "--user", "5", "--account", "12",
-            "--tenant", "default", "--ttl", "90s", "--claim", "scope=read",
+            "token",
+            "-c",
+            "countersign.yaml",
+            "--issuer",
+            "app",
+            "--user",
+            "5",
+            "--account",
+            "12",
+            "--tenant",
+            "default",
+            "--ttl",
+            "90s",
+            "--claim",
+            "scope=read",
         ],
     );
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -115,15 +158,33 @@ fn a_minted_token_is_one_that_the_gateway_takes() {
 #[test]
 fn a_token_of_nobody_is_not_minted() {
     let builder = written();
-    let output = run(&builder, &["token", "-c", "countersign.yaml", "--issuer", "nobody", "--user", "5"]);
+    let output = run(
+        &builder,
+        &[
+            "token",
+            "-c",
+            "countersign.yaml",
+            "--issuer",
+            "nobody",
+            "--user",
+            "5",
+        ],
+    );
     assert_ne!(output.code, Some(0));
-    assert!(output.stderr.contains("app"), "which there are: {}", output.stderr);
+    assert!(
+        output.stderr.contains("app"),
+        "which there are: {}",
+        output.stderr
+    );
 }
 
 #[test]
 fn health_tells_by_its_exit_status() {
     let scene = Scene::new();
-    let env = [("JWT_SECRET", crate::harness::SECRET), ("COUNTERSIGN_ADMIN_TOKEN", crate::harness::ADMIN_TOKEN)];
+    let env = [
+        ("JWT_SECRET", crate::harness::SECRET),
+        ("COUNTERSIGN_ADMIN_TOKEN", crate::harness::ADMIN_TOKEN),
+    ];
     let arguments = ["health", "-c", "countersign.yaml"];
     let output = countersign(scene.gateway.folder(), &env, &arguments);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -147,13 +208,21 @@ fn f21_a_port_that_is_taken_is_said() {
 fn explained() -> Builder {
     let builder = Builder::new()
         .users("users: [ { user: \"5\", account: \"14\", active: true, roles: [staff] } ]")
-        .set("upstreams", "[ { name: app, servers: [ \"http://127.0.0.1:1\" ] } ]");
+        .set(
+            "upstreams",
+            "[ { name: app, servers: [ \"http://127.0.0.1:1\" ] } ]",
+        );
     builder.write();
     builder
 }
 
 fn explain(builder: &Builder, header: &str, more: &[&str]) -> Output {
-    let mut arguments = vec!["explain", "-c", "countersign.yaml", "http://app.test/records"];
+    let mut arguments = vec![
+        "explain",
+        "-c",
+        "countersign.yaml",
+        "http://app.test/records",
+    ];
     if !header.is_empty() {
         arguments.extend(["-H", header]);
     }
@@ -167,7 +236,15 @@ fn explain_shows_each_step_and_what_the_upstream_would_get() {
     let header = format!("Authorization: Bearer {token}");
     let output = explain(&explained(), &header, &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    for text in ["live_account", "12", "14", "X-Auth-Account-Id", "default", "bearer", "app"] {
+    for text in [
+        "live_account",
+        "12",
+        "14",
+        "X-Auth-Account-Id",
+        "default",
+        "bearer",
+        "app",
+    ] {
         let shown = output.stdout.to_lowercase().contains(&text.to_lowercase());
         assert!(shown, "no {text} in:\n{}", output.stdout);
     }
@@ -184,10 +261,14 @@ fn explain_decides_as_serve_does() {
         (format!("Authorization: Bearer {stale}"), "live_account"),
         (format!("Authorization: Bearer {unknown}"), "user_unknown"),
         (format!("Authorization: Bearer {expired}"), "token_expired"),
-        ("Authorization: Basic eA==".to_owned(), "credential_malformed"),
+        (
+            "Authorization: Basic eA==".to_owned(),
+            "credential_malformed",
+        ),
     ] {
         let output = explain(&explained(), &header, &["--json"]);
-        let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        let answer: Value =
+            serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         assert_eq!(answer["reason"], reason, "{answer}");
     }
 }
@@ -197,7 +278,10 @@ fn explain_forwards_nothing() {
     let upstream = Recorder::start();
     let builder = Builder::new().upstream(&upstream);
     builder.write();
-    let header = format!("Authorization: Bearer {}", Token::user("5").account("12").signed());
+    let header = format!(
+        "Authorization: Bearer {}",
+        Token::user("5").account("12").signed()
+    );
     let output = explain(&builder, &header, &["--json"]);
     assert_eq!(output.code, Some(0), "{output:?}");
     upstream.assert_untouched();
@@ -211,5 +295,9 @@ fn the_demo_runs_by_itself() {
     command.arg("demo").current_dir(folder.path());
     let process = Process::spawn(command);
     process.wait_for_output("curl");
-    assert!(process.stdout_text().contains("http://127.0.0.1"), "{}", process.stdout_text());
+    assert!(
+        process.stdout_text().contains("http://127.0.0.1"),
+        "{}",
+        process.stdout_text()
+    );
 }

@@ -14,12 +14,17 @@
 mod harness;
 
 mod admin;
+mod big;
 mod check;
 mod cli;
 mod credentials;
 mod decision;
+mod directory;
 mod forwarding;
 mod headers;
+mod http2;
 mod paths;
+mod server;
+mod storm;
 mod tenants;
 mod websockets;

@@ -84,7 +84,12 @@ fn d2_every_path_with_two_readings_is_refused() {
 #[test]
 fn d2_raw_bytes_outside_ascii_are_refused() {
     let scene = scene();
-    for path in ["/public/é".as_bytes(), b"/public/\xff", b"/public/\x7f", b"/public/\x01"] {
+    for path in [
+        "/public/é".as_bytes(),
+        b"/public/\xff",
+        b"/public/\x7f",
+        b"/public/\x01",
+    ] {
         let bytes = [b"GET ", path, b" HTTP/1.1\r\nHost: app.test\r\n\r\n"].concat();
         let mut client = scene.gateway.client();
         client.send(&bytes);
@@ -117,14 +122,36 @@ fn d1_encoded_letters_are_the_letters_for_route_and_upstream_alike() {
 #[test]
 fn d5_a_prefix_covers_whole_segments() {
     let scene = scene();
-    for path in ["/publicx", "/public.html", "/publi", "/x/public", "/ADMIN", "/Public", "/exact/x", "/exact/"] {
+    for path in [
+        "/publicx",
+        "/public.html",
+        "/publi",
+        "/x/public",
+        "/ADMIN",
+        "/Public",
+        "/exact/x",
+        "/exact/",
+    ] {
         scene.refuses(&Request::get(path), 404, "no_route");
     }
-    for path in ["/public", "/public/", "/public/x", "/public?x", "/exact", "/exact?y"] {
+    for path in [
+        "/public",
+        "/public/",
+        "/public/x",
+        "/public?x",
+        "/exact",
+        "/exact?y",
+    ] {
         let (_, seen) = scene.passes(&Request::get(path));
         assert_eq!(seen.head.target(), path);
     }
-    for path in ["/admin", "/admin/", "/admin/x", "/admin.json", "/admin?/public"] {
+    for path in [
+        "/admin",
+        "/admin/",
+        "/admin/x",
+        "/admin.json",
+        "/admin?/public",
+    ] {
         let response = scene.gateway.send(&Request::get(path));
         let wanted = if path == "/admin.json" { 404 } else { 401 };
         assert_eq!(response.status(), wanted, "{path}");
@@ -134,7 +161,12 @@ fn d5_a_prefix_covers_whole_segments() {
 #[test]
 fn d3_a_query_never_takes_part() {
     let scene = scene();
-    for path in ["/admin?x=/public/health", "/admin?/public", "/admin?../public", "/admin/?a=/../public"] {
+    for path in [
+        "/admin?x=/public/health",
+        "/admin?/public",
+        "/admin?../public",
+        "/admin/?a=/../public",
+    ] {
         scene.refuses(&Request::get(path), 401, "credential_missing");
     }
     for path in ["/public?x=/../admin", "/public?//;%2f%00%zz"] {
@@ -146,7 +178,12 @@ fn d3_a_query_never_takes_part() {
 #[test]
 fn d9_a_static_suffix_is_no_pass() {
     let scene = scene();
-    for path in ["/api/x.css", "/api/a.js", "/api/.well-known", "/api/favicon.ico"] {
+    for path in [
+        "/api/x.css",
+        "/api/a.js",
+        "/api/.well-known",
+        "/api/favicon.ico",
+    ] {
         scene.refuses(&Request::get(path), 401, "credential_missing");
     }
     for path in ["/api/;.js", "/api/a%0a.css", "/api/..%2fstatic/x.js"] {
@@ -167,7 +204,13 @@ fn a_route_may_admit_some_forms_behind_its_prefix() {
     let token = Token::user("5").account("12").signed();
     let (_, seen) = scene.passes(&Request::get("/files/a%2Fb").bearer(&token));
     assert!(seen.head.target().eq_ignore_ascii_case("/files/a%2fb"));
-    for path in ["/files/..%2fpublic", "/files/a;b", "/files//b", "/public/a%2fb", "/files%2fx"] {
+    for path in [
+        "/files/..%2fpublic",
+        "/files/a;b",
+        "/files//b",
+        "/public/a%2fb",
+        "/files%2fx",
+    ] {
         let response = scene.gateway.send(&Request::get(path).bearer(&token));
         assert_eq!(response.status(), 400, "{path}: {}", response.text());
     }
@@ -183,10 +226,22 @@ fn a_host_narrows_a_route() {
   { match: { path: / }, access: member, upstream: app } ]",
         )
     });
-    for host in ["open.test", "OPEN.test", "open.test.", "open.test:99", "a.wild.test"] {
+    for host in [
+        "open.test",
+        "OPEN.test",
+        "open.test.",
+        "open.test:99",
+        "a.wild.test",
+    ] {
         scene.passes(&Request::get("/").host(host));
     }
-    for host in ["app.test", "xopen.test", "open.test.evil.test", "wild.test", "a.b.wild.test"] {
+    for host in [
+        "app.test",
+        "xopen.test",
+        "open.test.evil.test",
+        "wild.test",
+        "a.b.wild.test",
+    ] {
         scene.refuses(&Request::get("/").host(host), 401, "credential_missing");
     }
 }

@@ -1,7 +1,7 @@
 //! A client that sends exact bytes over TCP or TLS and reads exact responses.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -63,12 +63,17 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let socket = open(address);
-        let stream = socket.try_clone().expect("a second handle");
-        Self {
+        Self::try_connect(address).expect("the gateway listens")
+    }
+
+    /// The same, where nobody may be listening any more.
+    pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let socket = open(address)?;
+        let stream = socket.try_clone()?;
+        Ok(Self {
             wire: Wire::new(Box::new(stream)),
             socket,
-        }
+        })
     }
 
     /// Over TLS, with this server name, offering HTTP/1.1.
@@ -82,7 +87,7 @@ impl Client {
         name: &str,
         authority: &Authority,
     ) -> io::Result<Self> {
-        let socket = open(address);
+        let socket = open(address)?;
         let mut stream = authority.client_stream(socket.try_clone()?, name, b"http/1.1");
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -174,11 +179,6 @@ impl Client {
         matches!(read, Err(error) if is_timeout(&error))
     }
 
-    /// No more will be sent; reading goes on.
-    pub(crate) fn finish_sending(&self) {
-        let _ = self.socket.shutdown(Shutdown::Write);
-    }
-
     /// Ends the connection abruptly.
     pub(crate) fn abort(self) {
         let socket = socket2::Socket::from(self.socket);
@@ -187,12 +187,12 @@ impl Client {
     }
 }
 
-fn open(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect_timeout(&address, PATIENCE).expect("the gateway listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    socket.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-    socket.set_nodelay(true).expect("no delay");
-    socket
+fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
 }
 
 fn is_timeout(error: &io::Error) -> bool {

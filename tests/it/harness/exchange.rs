@@ -7,14 +7,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::message::{Framing, Head, Wire};
-use super::recorder::{Shared, Tap};
+use super::recorder::{Keep, Seen, Shared, Tap};
 
 /// A request that arrived; its body is read when asked for, or after the answer.
 pub(crate) struct Exchange<'a> {
     pub(crate) head: Head,
     pub(super) wire: &'a mut Wire<Tap>,
     shared: &'a Arc<Shared>,
-    index: usize,
+    index: Option<usize>,
     body_read: bool,
     keep_alive: bool,
 }
@@ -24,7 +24,7 @@ impl<'a> Exchange<'a> {
         wire: &'a mut Wire<Tap>,
         shared: &'a Arc<Shared>,
         head: Head,
-        index: usize,
+        index: Option<usize>,
     ) -> Self {
         Self {
             head,
@@ -57,29 +57,29 @@ impl<'a> Exchange<'a> {
             .wire
             .body(self.head.request_framing(), &mut |piece: &[u8]| {
                 sink(piece);
-                shared.log.update(|log| {
-                    let seen = &mut log.seen[index];
+                note(shared, index, |seen| {
                     seen.body_length += piece.len() as u64;
-                    if shared.keep_bodies {
+                    if shared.keep == Keep::Everything {
                         seen.body.extend_from_slice(piece);
                     }
                 });
             });
         self.keep_alive &= end.complete;
-        shared.log.update(|log| {
-            log.seen[index].complete = Some(end.complete);
-            log.seen[index].trailers = end.trailers;
+        let complete = end.complete;
+        note(shared, index, |seen| {
+            seen.complete = Some(complete);
+            seen.trailers = end.trailers;
         });
-        end.complete
+        complete
     }
 
     /// The next piece of a body that is read bit by bit, as it comes.
     pub(crate) fn chunk(&mut self) -> Vec<u8> {
         self.body_read = true;
         let piece = self.wire.chunk().unwrap_or_default();
-        self.shared.log.update(|log| {
-            log.seen[self.index].body.extend_from_slice(&piece);
-            log.seen[self.index].body_length += piece.len() as u64;
+        note(self.shared, self.index, |seen| {
+            seen.body.extend_from_slice(&piece);
+            seen.body_length += piece.len() as u64;
         });
         piece
     }
@@ -159,11 +159,15 @@ impl<'a> Exchange<'a> {
         if !self.body_read && self.head.request_framing() != Framing::Length(0) {
             self.read_body(&mut |_| ());
         } else if !self.body_read {
-            self.shared
-                .log
-                .update(|log| log.seen[self.index].complete = Some(true));
+            note(self.shared, self.index, |seen| seen.complete = Some(true));
         }
         self.keep_alive
+    }
+}
+
+fn note(shared: &Shared, index: Option<usize>, change: impl FnOnce(&mut Seen)) {
+    if let Some(index) = index {
+        shared.log.update(|log| change(&mut log.seen[index]));
     }
 }
 

@@ -254,6 +254,13 @@ impl Gateway {
         Client::connect(self.admin).exchange(request)
     }
 
+    /// The status of this admin path, or nothing where the listener is gone.
+    pub(crate) fn admin_status(&self, path: &str) -> Option<u16> {
+        let mut client = Client::try_connect(self.admin).ok()?;
+        client.try_send(&Request::get(path).bytes()).ok()?;
+        Some(client.try_response("GET").ok()?.status())
+    }
+
     /// An admin request that has the token and the listener's own host.
     pub(crate) fn admin_request(&self, method: &str, target: &str) -> Request {
         Request::new(method, target)
@@ -353,8 +360,7 @@ impl Gateway {
                 self.process.wait(PATIENCE);
                 return Err(format!("ended with {status}"));
             }
-            if std::net::TcpStream::connect(self.admin).is_ok() {
-                let mut client = Client::connect(self.admin);
+            if let Ok(mut client) = Client::try_connect(self.admin) {
                 let _ = client.try_send(&Request::get(path).bytes());
                 match client.try_response("GET") {
                     Ok(response) if response.status() == 200 => return Ok(()),

@@ -144,12 +144,23 @@ impl H2Client {
 
     /// Sends a request and takes it back after its first byte of body, without waiting.
     pub(crate) fn cancel(&self, request: &H2Request) {
+        assert!(self.try_cancel(request), "the connection is gone");
+    }
+
+    /// The same; false where the connection has been ended.
+    pub(crate) fn try_cancel(&self, request: &H2Request) -> bool {
         self.runtime.block_on(async {
-            let mut sender = self.sender.clone().ready().await.expect("open");
-            let (_, mut stream) = sender.send_request(request.head(), false).expect("sent");
+            let ready = timeout(PATIENCE, self.sender.clone().ready()).await;
+            let Ok(Ok(mut sender)) = ready else {
+                return false;
+            };
+            let Ok((_, mut stream)) = sender.send_request(request.head(), false) else {
+                return false;
+            };
             let _ = stream.send_data(Bytes::from_static(b"x"), false);
             stream.send_reset(h2::Reason::CANCEL);
-        });
+            true
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 mod client;
 mod exchange;
 mod gateway;
+mod h2_upstream;
 mod http2;
 mod message;
 mod ports;
@@ -18,8 +19,9 @@ mod wait;
 mod websocket;
 
 pub(crate) use client::{Client, Response};
-pub(crate) use exchange::Exchange;
+pub(crate) use exchange::{Exchange, answer_by_default};
 pub(crate) use gateway::{ADMIN_TOKEN, Builder, Gateway};
+pub(crate) use h2_upstream::H2Upstream;
 pub(crate) use http2::{H2Client, H2Request};
 pub(crate) use message::Head;
 pub(crate) use ports::free_port;

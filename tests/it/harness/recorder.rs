@@ -42,9 +42,20 @@ pub(super) struct Log {
     sockets: Vec<TcpStream>,
 }
 
+/// How much is kept of what arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Keep {
+    /// How many bytes there were.
+    Counts,
+    /// Also every request's head.
+    Heads,
+    /// Also every byte.
+    Everything,
+}
+
 pub(super) struct Shared {
     pub(super) log: Watched<Log>,
-    pub(super) keep_bodies: bool,
+    pub(super) keep: Keep,
     handler: Box<Handler>,
     stopping: AtomicBool,
 }
@@ -64,20 +75,25 @@ impl Recorder {
 
     /// Answers as `handler` does.
     pub(crate) fn answering(handler: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Self {
-        Self::launch(Box::new(handler), true)
+        Self::launch(Box::new(handler), Keep::Everything)
     }
 
     /// The same, but keeps no bytes, only counts: for bodies of gigabytes.
     pub(crate) fn counting(handler: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Self {
-        Self::launch(Box::new(handler), false)
+        Self::launch(Box::new(handler), Keep::Heads)
     }
 
-    fn launch(handler: Box<Handler>, keep_bodies: bool) -> Self {
+    /// The same, but keeps no requests at all: for hundreds of thousands of them.
+    pub(crate) fn forgetful(handler: impl Fn(&mut Exchange<'_>) + Send + Sync + 'static) -> Self {
+        Self::launch(Box::new(handler), Keep::Counts)
+    }
+
+    fn launch(handler: Box<Handler>, keep: Keep) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
             log: Watched::new(Log::default()),
-            keep_bodies,
+            keep,
             handler,
             stopping: AtomicBool::new(false),
         });
@@ -90,10 +106,6 @@ impl Recorder {
             shared,
             acceptor: Some(acceptor),
         }
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
     }
 
     pub(crate) fn url(&self) -> String {
@@ -216,16 +228,18 @@ fn serve(socket: TcpStream, connection: usize, shared: &Arc<Shared>) {
         shared: Arc::clone(shared),
     });
     while let Ok(Some(head)) = wire.head() {
-        let index = shared.log.update(|log| {
-            log.seen.push(Seen {
-                connection,
-                head: head.clone(),
-                body: Vec::new(),
-                body_length: 0,
-                complete: None,
-                trailers: Vec::new(),
-            });
-            log.seen.len() - 1
+        let index = (shared.keep > Keep::Counts).then(|| {
+            shared.log.update(|log| {
+                log.seen.push(Seen {
+                    connection,
+                    head: head.clone(),
+                    body: Vec::new(),
+                    body_length: 0,
+                    complete: None,
+                    trailers: Vec::new(),
+                });
+                log.seen.len() - 1
+            })
         });
         let mut exchange = Exchange::new(&mut wire, shared, head, index);
         (shared.handler)(&mut exchange);
@@ -248,7 +262,7 @@ impl Read for Tap {
         let count = self.socket.read(into)?;
         self.shared.log.update(|log| {
             log.bytes += count as u64;
-            if self.shared.keep_bodies {
+            if self.shared.keep == Keep::Everything {
                 log.raw[self.connection].extend_from_slice(&into[..count]);
             }
         });

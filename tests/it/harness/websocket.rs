@@ -121,6 +121,21 @@ impl WebSocket {
         }
     }
 
+    /// The next message with data, or nothing where the WebSocket has ended.
+    pub(crate) fn try_receive(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.0.read() {
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(Message::Close(_)) => return None,
+                Ok(message) => return Some(message.into_data().to_vec()),
+                Err(tungstenite::Error::Io(error)) if is_timeout(&error) => {
+                    panic!("the WebSocket is silent");
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
     #[track_caller]
     pub(crate) fn echo(&mut self, text: &str) {
         self.send(text);
