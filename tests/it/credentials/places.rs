@@ -1,0 +1,184 @@
+//! Each place, and what the upstream finds in it: kept, removed, or nothing at all.
+
+use crate::harness::{Request, Scene, Token};
+
+fn token() -> String {
+    Token::user("5").account("12").signed()
+}
+
+fn with_credentials(credentials: &str) -> Scene {
+    Scene::with(|builder| builder.set("credentials", credentials))
+}
+
+#[test]
+fn a_kept_bearer_arrives_as_it_was_sent() {
+    let scene = with_credentials("[ bearer: { forward: keep } ]");
+    let token = token();
+    let (_, seen) = scene.passes(&Request::get("/").bearer(&token));
+    assert_eq!(seen.head.all("authorization"), [format!("Bearer {token}")]);
+}
+
+#[test]
+fn a_kept_bearer_is_written_in_one_form() {
+    let scene = with_credentials("[ bearer: { forward: keep } ]");
+    let token = token();
+    for scheme in ["bearer", "BEARER", "bEaReR"] {
+        let request = Request::get("/").header("Authorization", &format!("{scheme} {token}"));
+        let response = scene.gateway.send(&request);
+        // An upstream may compare the scheme by case (SimpleJWT does) and then fall back to a
+        // session: it must see what the gateway saw.
+        if response.status() == 200 {
+            let seen = scene.upstream.last();
+            assert_eq!(seen.head.all("authorization"), [format!("Bearer {token}")]);
+        } else {
+            assert_eq!(response.status(), 401, "{scheme}");
+        }
+    }
+}
+
+#[test]
+fn a_removed_bearer_does_not_arrive() {
+    let scene = with_credentials("[ bearer: { forward: remove } ]");
+    let (_, seen) = scene.passes(&Request::get("/").bearer(&token()));
+    assert_eq!(seen.header("authorization"), None);
+    assert_eq!(seen.header("x-auth-user-id"), Some("5"));
+}
+
+#[test]
+fn a_cookie_is_removed_alone() {
+    let scene = with_credentials("[ cookie: { name: access_token, forward: remove } ]");
+    let token = token();
+    for (sent, arrives) in [
+        (format!("access_token={token}"), None),
+        (format!("a=1; access_token={token}; b=2"), Some("a=1; b=2")),
+        (format!("access_token={token}; b=2"), Some("b=2")),
+        (
+            format!("xaccess_token=1; access_token={token}"),
+            Some("xaccess_token=1"),
+        ),
+    ] {
+        let (_, seen) = scene.passes(&Request::get("/").header("Cookie", &sent));
+        assert_eq!(seen.header("cookie"), arrives, "{sent}");
+        assert_eq!(seen.header("x-auth-credential"), Some("cookie"));
+    }
+    scene.never_written(&token);
+}
+
+#[test]
+fn a_kept_cookie_stays_among_the_others() {
+    let scene = with_credentials("[ cookie: { name: access_token, forward: keep } ]");
+    let cookies = format!("a=1; access_token={}; b=2", token());
+    let (_, seen) = scene.passes(&Request::get("/").header("Cookie", &cookies));
+    assert_eq!(seen.head.all("cookie"), [cookies]);
+}
+
+#[test]
+fn a_credential_may_have_a_name() {
+    let scene = with_credentials("[ cookie: { name: access_token, forward: keep } ]");
+    let named = Scene::with(|builder| {
+        builder.set(
+            "credentials",
+            "[ { name: web, cookie: { name: access_token, forward: keep } } ]",
+        )
+    });
+    let request = Request::get("/").header("Cookie", &format!("access_token={}", token()));
+    let (_, seen) = scene.passes(&request);
+    assert_eq!(seen.header("x-auth-credential"), Some("cookie"));
+    let (_, seen, line) = named.passes_as(&request, "match");
+    assert_eq!(seen.header("x-auth-credential"), Some("web"));
+    assert_eq!(line["credential"], "web");
+}
+
+#[test]
+fn a_scheme_that_is_not_accepted_is_malformed_even_beside_a_good_cookie() {
+    let scene = with_credentials(
+        "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
+    );
+    let request = Request::get("/")
+        .header("Cookie", &format!("access_token={}", token()))
+        .header("Authorization", "Basic YW5uOnNlY3JldA==");
+    scene.refuses(&request, 401, "credential_malformed");
+    scene.never_written("YW5uOnNlY3JldA==");
+    scene.upstream.assert_untouched();
+}
+
+#[test]
+fn where_no_bearer_is_accepted_authorization_is_malformed() {
+    let scene = with_credentials("[ cookie: { name: access_token, forward: keep } ]");
+    let request = Request::get("/").header("Authorization", "Basic eA==");
+    scene.refuses(&request, 401, "credential_malformed");
+}
+
+const BY_ROUTE: &str =
+    "[ { match: { path: /web }, access: member, credentials: [cookie], upstream: app },
+  { match: { path: /api }, access: member, credentials: [bearer], upstream: app },
+  { match: { path: /open }, access: public, upstream: app } ]";
+
+#[test]
+fn what_a_route_does_not_accept_proves_nothing_and_is_removed() {
+    let scene = Scene::with(|builder| {
+        builder
+            .set(
+                "credentials",
+                "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
+            )
+            .set("routes", BY_ROUTE)
+    });
+    let five = token();
+    let seven = Token::user("7").account("14").signed();
+    let cookie = |token: &str| format!("access_token={token}; theme=dark");
+    let request = Request::get("/api").header("Cookie", &cookie(&five));
+    scene.refuses(&request, 401, "credential_missing");
+    let request = Request::get("/api")
+        .bearer(&five)
+        .header("Cookie", &cookie(&seven));
+    let (response, seen) = scene.passes(&request);
+    assert_eq!(response.json()["user"], "5");
+    assert_eq!(seen.header("cookie"), Some("theme=dark"));
+}
+
+#[test]
+fn a_public_route_keeps_only_what_is_kept() {
+    let scene =
+        Scene::with(|builder| {
+            builder
+            .set(
+                "credentials",
+                "[ bearer: { forward: remove }, cookie: { name: access_token, forward: keep } ]",
+            )
+            .set("routes", "[ { match: { path: / }, access: public, upstream: app } ]")
+        });
+    let cookie = format!("access_token={}", token());
+    let request = Request::get("/").bearer(&token()).header("Cookie", &cookie);
+    let (_, seen) = scene.passes(&request);
+    assert_eq!(seen.header("authorization"), None);
+    assert_eq!(seen.header("cookie"), Some(&*cookie));
+    assert_eq!(seen.header("x-auth-user-id"), None);
+    assert_eq!(seen.header("x-auth-tenant-id"), None);
+}
+
+#[test]
+fn e9_odd_cookies_do_not_confuse_the_reader() {
+    let scene = with_credentials("[ cookie: { name: access_token, forward: keep } ]");
+    let token = token();
+    for cookies in [
+        format!("Access_Token={token}"),
+        format!("x=\"; access_token={token}"),
+        format!("=access_token={token}"),
+        format!("access_token {token}"),
+    ] {
+        let response = scene
+            .gateway
+            .send(&Request::get("/").header("Cookie", &cookies));
+        // Whatever it is read as, a user is named only where the cookie is really there.
+        assert!([200, 400, 401].contains(&response.status()), "{cookies}");
+        if response.status() == 200 {
+            let seen = scene.upstream.last();
+            let arrived = seen.header("cookie").unwrap_or_default();
+            assert!(
+                arrived.contains(&format!("access_token={token}")),
+                "{arrived}"
+            );
+        }
+    }
+}

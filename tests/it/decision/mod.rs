@@ -1,0 +1,8 @@
+//! The decision, row by row, through the real binary: each refusal by status, reason, challenge and
+//! audit line, with an upstream that saw not one byte.
+
+mod accounts;
+mod live;
+mod request;
+mod roles;
+mod token;

@@ -1,0 +1,6 @@
+//! WebSockets: authenticated before the upgrade, tunnelled under a lease, ended when the lease is.
+
+mod fakes;
+mod handshake;
+mod lease;
+mod messages;
