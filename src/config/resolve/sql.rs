@@ -84,21 +84,17 @@ pub(super) fn check(kind: Query, dialect: Dialect, text: &str, at: &KeyPath, cx:
             format!("add it to the condition, such as WHERE … = ${needed}"),
         );
     }
-    let parsed = match dialect {
-        Dialect::Postgres => Parser::parse_sql(&PostgreSqlDialect {}, &numbered),
-        Dialect::Sqlite => Parser::parse_sql(&SQLiteDialect {}, &numbered),
-    };
-    let Ok(statements) = parsed else { return };
-    let [Statement::Query(query)] = statements.as_slice() else {
-        cx.fault(
-            at,
-            "this is not one SELECT",
-            "write a single query that only reads",
-        );
-        return;
-    };
-    let Some(columns) = columns_of(&query.body) else {
-        return;
+    let columns = match output(dialect, &numbered) {
+        Output::Unknown => return,
+        Output::NotOneSelect => {
+            cx.fault(
+                at,
+                "this is not one SELECT",
+                "write a single query that only reads",
+            );
+            return;
+        }
+        Output::Columns(columns) => columns,
     };
     let missing: Vec<&str> = kind
         .columns()
@@ -126,6 +122,48 @@ fn example(column: &str) -> &'static str {
         "account" => "the user's account AS account (NULL AS account if there are none)",
         "active" => "a condition AS active (true AS active, if that is meant)",
         _ => "the tenant's name AS tenant",
+    }
+}
+
+/// What a query puts out, as far as it can be known without the database.
+enum Output {
+    Columns(Vec<String>),
+    NotOneSelect,
+    Unknown,
+}
+
+/// Longest query in bytes that is parsed here; the database has its own limits.
+const MAX_PARSED: usize = 16 << 10;
+/// Stack of the parsing thread: syntax trees are as deep as a query has operators in a row, and
+/// are walked and dropped by recursion.
+const PARSER_STACK: usize = 64 << 20;
+
+fn output(dialect: Dialect, query: &str) -> Output {
+    if query.len() > MAX_PARSED {
+        return Output::Unknown;
+    }
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().stack_size(PARSER_STACK);
+        let parsing = parser.spawn_scoped(scope, || parse(dialect, query));
+        parsing.map_or(Output::Unknown, |thread| {
+            thread.join().unwrap_or(Output::Unknown)
+        })
+    })
+}
+
+fn parse(dialect: Dialect, query: &str) -> Output {
+    let parsed = match dialect {
+        Dialect::Postgres => Parser::parse_sql(&PostgreSqlDialect {}, query),
+        Dialect::Sqlite => Parser::parse_sql(&SQLiteDialect {}, query),
+    };
+    let Ok(statements) = parsed else {
+        return Output::Unknown;
+    };
+    match statements.as_slice() {
+        [Statement::Query(query)] => {
+            columns_of(&query.body).map_or(Output::Unknown, Output::Columns)
+        }
+        _ => Output::NotOneSelect,
     }
 }
 
@@ -276,6 +314,17 @@ mod tests {
             )[0]
             .contains("$usr")
         );
+    }
+
+    #[test]
+    fn f8_a_query_of_many_operators_does_not_exhaust_the_stack() {
+        for operators in [8_000, 400_000] {
+            let text = format!(
+                "SELECT id, account, active FROM u WHERE {} 1 = $user",
+                "1+".repeat(operators)
+            );
+            assert_eq!(problems(Query::Lookup, &text), Vec::<String>::new());
+        }
     }
 
     #[test]
