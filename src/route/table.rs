@@ -99,9 +99,15 @@ impl RouteTable {
     pub fn find(&self, raw: &RawRequest) -> Result<Matched, RouteError> {
         let host = raw.host().name();
         let path = raw.path();
-        let group = self
-            .winner(path.as_str(), host)
-            .ok_or(RouteError::NoRoute)?;
+        let Some(group) = self.winner(path.as_str(), host) else {
+            // A path with two readings is refused before anybody asks where it leads.
+            let plain = path.forms() == PathAllowances::default() && path.alternative().is_none();
+            return Err(if plain {
+                RouteError::NoRoute
+            } else {
+                RouteError::Ambiguous
+            });
+        };
         if let Some(other) = path.alternative() {
             // Whoever decodes once more must still arrive at the same rule.
             let same = self
