@@ -2,6 +2,8 @@
 //! audit line, with an upstream that saw not one byte.
 
 mod accounts;
+mod claims;
+mod keys;
 mod live;
 mod request;
 mod roles;
