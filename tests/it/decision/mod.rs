@@ -3,6 +3,7 @@
 
 mod accounts;
 mod claims;
+mod jwks;
 mod keys;
 mod live;
 mod request;
