@@ -22,9 +22,9 @@ fn server(keys: &Keys) -> Recorder {
     })
 }
 
-fn set(keys: &[&Key]) -> Option<Value> {
+fn set(keys: &[&Key]) -> Value {
     let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
-    Some(json!({ "keys": keys }))
+    json!({ "keys": keys })
 }
 
 fn scene(url: &str, jwks: &str) -> Scene {
@@ -55,18 +55,18 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn a37_a_new_key_is_found_and_an_old_one_forgotten() {
     let (old, new) = (key("old"), key("new"));
-    let keys: Keys = Arc::new(Mutex::new(set(&[&old])));
+    let keys: Keys = Arc::new(Mutex::new(Some(set(&[&old]))));
     let server = server(&keys);
     let scene = scene(&server.url(), "{ refresh: 300ms }");
     until("the first set is read", || {
         scene.gateway.send(&get(&old)).status() == 200
     });
     scene.refuses(&get(&new), 401, "key_unknown");
-    *keys.lock().expect("not poisoned") = set(&[&old, &new]);
+    *keys.lock().expect("not poisoned") = Some(set(&[&old, &new]));
     until("the new key is known", || {
         scene.gateway.send(&get(&new)).status() == 200
     });
-    *keys.lock().expect("not poisoned") = set(&[&new]);
+    *keys.lock().expect("not poisoned") = Some(set(&[&new]));
     until("the old key is forgotten", || {
         scene.gateway.send(&get(&old)).status() == 401
     });
@@ -76,7 +76,7 @@ fn a37_a_new_key_is_found_and_an_old_one_forgotten() {
 #[test]
 fn a38_a_flood_of_unknown_keys_is_one_question() {
     let good = key("good");
-    let keys: Keys = Arc::new(Mutex::new(set(&[&good])));
+    let keys: Keys = Arc::new(Mutex::new(Some(set(&[&good]))));
     let server = server(&keys);
     let scene = scene(&server.url(), "{ refresh: 1h }");
     until("the set is read", || {
@@ -100,7 +100,7 @@ fn a38_a_flood_of_unknown_keys_is_one_question() {
 #[test]
 fn a39_an_outage_keeps_the_last_good_set_for_its_time() {
     let good = key("good");
-    let keys: Keys = Arc::new(Mutex::new(set(&[&good])));
+    let keys: Keys = Arc::new(Mutex::new(Some(set(&[&good]))));
     let server = server(&keys);
     let scene = scene(&server.url(), "{ refresh: 200ms, max_stale: 2s }");
     until("the set is read", || {
@@ -114,7 +114,7 @@ fn a39_an_outage_keeps_the_last_good_set_for_its_time() {
         scene.gateway.send(&get(&good)).status() == 503
     });
     scene.refuses(&get(&good), 503, "keys_unavailable");
-    *keys.lock().expect("not poisoned") = set(&[&good]);
+    *keys.lock().expect("not poisoned") = Some(set(&[&good]));
     until("it is back", || {
         scene.gateway.send(&get(&good)).status() == 200
     });
@@ -124,7 +124,7 @@ fn a39_an_outage_keeps_the_last_good_set_for_its_time() {
 fn a39_what_is_no_key_set_is_none() {
     let good = key("good");
     let elsewhere = {
-        let keys: Keys = Arc::new(Mutex::new(set(&[&good])));
+        let keys: Keys = Arc::new(Mutex::new(Some(set(&[&good]))));
         server(&keys)
     };
     let location = format!("{}/keys", elsewhere.url());
