@@ -284,6 +284,8 @@ fn explain_forwards_nothing() {
     );
     let output = explain(&builder, &header, &["--json"]);
     assert_eq!(output.code, Some(0), "{output:?}");
+    let answer: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    assert_eq!(answer["reason"], "match", "{answer}");
     upstream.assert_untouched();
 }
 

@@ -4,6 +4,10 @@
 //! test here may reach into the library: what cannot be seen on a socket, in the audit log or in an
 //! exit status is not tested here.
 #![allow(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method's own lifetime does not fit where a handler is asked for"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

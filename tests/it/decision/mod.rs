@@ -2,6 +2,9 @@
 //! audit line, with an upstream that saw not one byte.
 
 mod accounts;
+mod claims;
+mod jwks;
+mod keys;
 mod live;
 mod request;
 mod roles;

@@ -104,16 +104,18 @@ fn e23_an_answer_about_somebody_else_is_an_error() {
     }
 }
 
+type Answer = Box<dyn Fn(&mut Exchange<'_>) + Send + Sync>;
+
 #[test]
 fn whatever_is_no_answer_is_an_error() {
     let canary = Recorder::start();
     let elsewhere = canary.url();
-    let answers: Vec<Box<dyn Fn(&mut Exchange<'_>) + Send + Sync>> = vec![
+    let answers: Vec<Answer> = vec![
         Box::new(|exchange| exchange.respond(500, &[], b"")),
         Box::new(|exchange| exchange.respond(204, &[], b"")),
         Box::new(|exchange| exchange.respond(401, &[], b"")),
         Box::new(|exchange| {
-            exchange.respond(200, &[("Content-Type", "text/html")], b"<html>5</html>")
+            exchange.respond(200, &[("Content-Type", "text/html")], b"<html>5</html>");
         }),
         Box::new(move |exchange| exchange.respond(302, &[("Location", &elsewhere)], b"")),
         Box::new(|exchange| {
@@ -121,7 +123,7 @@ fn whatever_is_no_answer_is_an_error() {
                 200,
                 &[],
                 br#"{"id":5,"id":7,"account_id":12,"is_active":true}"#,
-            )
+            );
         }),
         Box::new(|exchange| {
             exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id\":5");

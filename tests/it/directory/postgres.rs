@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{account_of, five, until};
 use crate::harness::{Database, Request, Scene, Token};
 
-const TABLES: &str = r#"
+const TABLES: &str = r"
 CREATE TABLE plans (id bigint PRIMARY KEY, slug text);
 CREATE TABLE accounts (id bigint PRIMARY KEY, status text, plan_id bigint);
 CREATE TABLE users (id bigint PRIMARY KEY, tenant_id bigint, is_active boolean, role text[], email text, since timestamptz);
@@ -17,7 +17,7 @@ INSERT INTO users VALUES
   (7, 13, true, NULL, NULL, NULL),
   (8, 14, NULL, '{staff}', NULL, NULL),
   (9, 14, true, '{staff}', NULL, now() + interval '1 hour');
-"#;
+";
 
 const LOOKUP: &str = "SELECT u.id, u.tenant_id AS account, u.is_active AS active,
   COALESCE(a.status = 'active', true) AS account_active, u.role AS roles, u.email, p.slug AS plan,

@@ -14,7 +14,7 @@ fn echo_upstream() -> Recorder {
 }
 
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index % 253) as u8).collect()
+    (0..=252).cycle().take(length).collect()
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn c28_a_request_that_fails_after_its_body_went_out_is_sent_once() {
     let calls = AtomicUsize::new(0);
     let upstream = Recorder::answering(move |exchange: &mut Exchange<'_>| {
         exchange.body();
-        if calls.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             exchange.respond(200, &[], b"fine");
         } else {
             exchange.close();

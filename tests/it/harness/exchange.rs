@@ -1,6 +1,7 @@
 //! One request at the upstream, and what a test wants done with it.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::Shutdown;
 use std::sync::Arc;
 
@@ -97,10 +98,10 @@ impl<'a> Exchange<'a> {
     pub(crate) fn respond(&mut self, status: u16, fields: &[(&str, &str)], body: &[u8]) {
         let mut head = format!("HTTP/1.1 {status} Answer\r\n");
         for (name, value) in fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if status != 204 && status != 304 && status >= 200 {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
@@ -123,7 +124,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn begin_chunked(&mut self, fields: &[(&str, &str)]) -> bool {
         let mut head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n".to_owned();
         for (name, value) in fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
         self.send(head.as_bytes())

@@ -1,6 +1,7 @@
 //! The real binary, serving a configuration made of sections that a test overrides one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -205,7 +206,7 @@ fn section_text(section: &str, yaml: &str) -> String {
     }
     let mut text = format!("{section}:\n");
     for line in yaml.lines() {
-        text.push_str(&format!("  {line}\n"));
+        let _ = writeln!(text, "  {line}");
     }
     text
 }

@@ -141,7 +141,7 @@ impl<S: Read + Write> Wire<S> {
         end.complete = match framing {
             Framing::Length(length) => self.exactly(length, sink).is_ok(),
             Framing::Chunked => self.chunked(sink, &mut end.trailers).is_ok(),
-            Framing::Close => self.to_close(sink).is_ok(),
+            Framing::Close => self.until_close(sink).is_ok(),
         };
         end
     }
@@ -207,7 +207,7 @@ impl<S: Read + Write> Wire<S> {
         Ok(())
     }
 
-    fn to_close(&mut self, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    fn until_close(&mut self, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         loop {
             sink(&self.pending);
             self.pending.clear();

@@ -10,6 +10,7 @@ mod message;
 mod ports;
 mod postgres;
 mod process;
+mod proof;
 mod recorder;
 mod request;
 mod scene;

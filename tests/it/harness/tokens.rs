@@ -157,7 +157,7 @@ impl Key {
         pem("PRIVATE KEY", &der)
     }
 
-    /// SubjectPublicKeyInfo, as PEM.
+    /// `SubjectPublicKeyInfo`, as PEM.
     pub(crate) fn public_pem(&self) -> String {
         let der: PublicKeyX509Der<'static> = match &self.kind {
             Kind::Secret(_) => panic!("a secret has no PEM form"),

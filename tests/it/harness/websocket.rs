@@ -1,5 +1,6 @@
 //! WebSockets by an implementation that is not the gateway's: both ends.
 
+use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -209,7 +210,7 @@ pub(crate) fn accept<'a>(
         derive_accept_key(key.as_bytes())
     );
     if let Some(protocol) = protocol {
-        answer.push_str(&format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
+        let _ = write!(answer, "Sec-WebSocket-Protocol: {protocol}\r\n");
     }
     answer.push_str("\r\n");
     exchange.send(answer.as_bytes());

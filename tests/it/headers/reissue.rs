@@ -1,5 +1,6 @@
 //! The reissued token: the app's own format with the live account, where the old one was.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -37,7 +38,6 @@ fn forwarded(authorization: &[&str]) -> Value {
 #[track_caller]
 fn checked(token: &str) -> Value {
     let (message, signature) = token.rsplit_once('.').expect("a JWS");
-    use base64::Engine as _;
     let key = Key::secret("HS256", SECRET);
     let wanted =
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()));

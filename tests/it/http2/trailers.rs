@@ -101,7 +101,7 @@ fn many_calls_share_an_upstream_connection_without_mixing() {
         let number: u32 = String::from_utf8_lossy(&seen.body)
             .parse()
             .expect("a number");
-        let user = if number % 2 == 0 { "5" } else { "7" };
+        let user = if number.is_multiple_of(2) { "5" } else { "7" };
         assert_eq!(seen.headers["x-auth-user-id"], user);
     }
 }

@@ -123,9 +123,7 @@ fn a_token_as_subprotocol_is_used_and_not_offered() {
     let token = token();
     let request =
         handshake("/ws").header("Sec-WebSocket-Protocol", &format!("chat, bearer.{token}"));
-    let (_socket, response) = WebSocket::try_open(scene.gateway.address(), &request)
-        .ok()
-        .expect("101");
+    let (_socket, response) = WebSocket::try_open(scene.gateway.address(), &request).expect("101");
     assert_eq!(response.header("sec-websocket-protocol"), Some("chat"));
     let seen = scene.upstream.only();
     assert_eq!(seen.head.all("sec-websocket-protocol"), ["chat"]);
@@ -140,7 +138,7 @@ fn a_subprotocol_is_selected_where_the_upstream_selects_none() {
     for offered in [format!("chat, bearer.{token}"), format!("bearer.{token}")] {
         let request = handshake("/ws").header("Sec-WebSocket-Protocol", &offered);
         let opened = WebSocket::try_open(scene.gateway.address(), &request);
-        let (mut socket, response) = opened.ok().expect("101");
+        let (mut socket, response) = opened.expect("101");
         // Browsers fail the connection unless one of those they offered is selected.
         let selected = response.header("sec-websocket-protocol").expect("one");
         assert!(offered.split(", ").any(|one| one == selected), "{selected}");

@@ -18,7 +18,7 @@ fn open(scene: &Scene) -> WebSocket {
 }
 
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index % 251) as u8).collect()
+    (0..=250).cycle().take(length).collect()
 }
 
 #[test]

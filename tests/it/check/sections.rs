@@ -1,49 +1,7 @@
-//! `check`: every mistake at once, each with file, line, key path and what would be right, before
-//! a port opens.
+//! Section by section: what is refused, and what is right.
 
-use crate::harness::{Builder, Key, Output, Recorder, countersign};
-
-#[track_caller]
-fn check(builder: &Builder) -> Output {
-    builder.write();
-    run(builder)
-}
-
-#[track_caller]
-fn run(builder: &Builder) -> Output {
-    let env = builder.env_pairs();
-    countersign(builder.folder(), &env, &["check", "-c", "countersign.yaml"])
-}
-
-fn complete() -> Builder {
-    Builder::new().set(
-        "upstreams",
-        "[ { name: app, servers: [ \"http://127.0.0.1:1\" ] } ]",
-    )
-}
-
-/// The configuration is refused, and each of these stands in what is said.
-#[track_caller]
-fn refused(builder: &Builder, said: &[&str]) {
-    let output = check(builder);
-    assert_eq!(output.code, Some(2), "{output:?}");
-    for text in said {
-        assert!(
-            output.stderr.contains(text),
-            "no {text:?} in:\n{}",
-            output.stderr
-        );
-    }
-    assert!(
-        output.stderr.contains("countersign.yaml:"),
-        "{}",
-        output.stderr
-    );
-    // What cannot be checked cannot be served either.
-    let env = builder.env_pairs();
-    let served = countersign(builder.folder(), &env, &["serve", "-c", "countersign.yaml"]);
-    assert_eq!(served.code, Some(2), "{served:?}");
-}
+use super::{check, complete, refused, run};
+use crate::harness::{Builder, Recorder, countersign};
 
 #[test]
 fn a_good_configuration_passes() {
@@ -102,97 +60,6 @@ drain: { delay: soon }
         "what would be right: {}",
         output.stderr
     );
-}
-
-fn issuer(more: &str) -> Builder {
-    complete().set("issuers", &format!("- name: app\n{more}"))
-}
-
-#[test]
-fn a9_a10_weak_or_unset_secrets_are_refused() {
-    refused(
-        &issuer("  algorithms: [HS256]\n  secret: \"${UNSET}\""),
-        &["issuers[0].secret", "UNSET"],
-    );
-    let empty = issuer("  algorithms: [HS256]\n  secret: \"${EMPTY}\"").env("EMPTY", "");
-    refused(&empty, &["issuers[0].secret"]);
-    refused(
-        &issuer("  algorithms: [HS256]\n  secret: \"\""),
-        &["issuers[0].secret"],
-    );
-    let short = issuer("  algorithms: [HS256]\n  secret: \"${SHORT}\"").env("SHORT", "0123456789");
-    refused(&short, &["issuers[0].secret"]);
-    let output = check(&short);
-    assert!(!output.stderr.contains("0123456789"), "the secret is shown");
-    let for_512 =
-        issuer("  algorithms: [HS512]\n  secret: \"${MIDDLE}\"").env("MIDDLE", &"x".repeat(40));
-    refused(&for_512, &["issuers[0].secret"]);
-}
-
-const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
-MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDJsdTObZbTMYkb/qji0KcVNe6Y
-gxf0fW1VGAWbxqVuKmhGhOx89h/PMJ3ZEw3F7e1zDsrMeJxSYypOgJdwVQyvh8qT
-pz3Gwpjzq8yDRj4OvVEF1IFIzp2HlIKSPxX040yf2gS+3FIIPA9qhRmoqT9zCFVm
-eGU6scnQzN2ohp7g8QIDAQAB
------END PUBLIC KEY-----
-";
-
-#[test]
-fn keys_that_are_weak_or_do_not_fit_are_refused() {
-    let file = |algorithm: &str, pem: &str| {
-        issuer(&format!(
-            "  algorithms: [{algorithm}]\n  public_key_file: key.pem"
-        ))
-        .file("key.pem", pem)
-    };
-    refused(&file("RS256", RSA_1024), &["issuers[0].public_key_file"]);
-    refused(
-        &file("RS256", &Key::generate("ES256").public_pem()),
-        &["issuers[0]"],
-    );
-    refused(
-        &file("ES256", &Key::generate("RS256").public_pem()),
-        &["issuers[0]"],
-    );
-    refused(
-        &file("HS256", &Key::generate("RS256").public_pem()),
-        &["issuers[0]"],
-    );
-    refused(
-        &file("RS256", "no key at all"),
-        &["issuers[0].public_key_file"],
-    );
-    refused(
-        &issuer("  algorithms: [RS256]\n  public_key_file: missing.pem"),
-        &["issuers[0].public_key_file", "missing.pem"],
-    );
-    refused(
-        &issuer("  algorithms: [RS256]\n  secret: \"${JWT_SECRET}\""),
-        &["issuers[0]"],
-    );
-    refused(
-        &issuer("  algorithms: [none]\n  secret: \"${JWT_SECRET}\""),
-        &["issuers[0].algorithms"],
-    );
-    refused(
-        &issuer("  algorithms: []\n  secret: \"${JWT_SECRET}\""),
-        &["issuers[0].algorithms"],
-    );
-    refused(&issuer("  algorithms: [HS256]"), &["issuers[0]"]);
-}
-
-#[test]
-fn an_issuer_with_a_key_set_names_its_audiences() {
-    let url = "  algorithms: [RS256]\n  jwks_url: https://idp.test/keys";
-    refused(&issuer(url), &["issuers[0].audiences"]);
-    let any = check(&issuer(&format!("{url}\n  audiences: any")));
-    assert_eq!(any.code, Some(0), "{any:?}");
-}
-
-#[test]
-fn two_issuers_that_match_the_same_tokens_are_refused() {
-    let two = "[ { name: a, algorithms: [HS256], secret: \"${JWT_SECRET}\" }, { name: b, algorithms: [HS256], secret: \"${JWT_SECRET}\" } ]";
-    refused(&complete().set("issuers", two), &["issuers[1]"]);
 }
 
 #[test]
@@ -296,50 +163,6 @@ fn an_open_admin_interface_is_refused() {
         &complete().set("admin", "{ address: \"0.0.0.0:9090\" }"),
         &["admin"],
     );
-}
-
-#[test]
-fn f8_yaml_that_is_none_is_refused_with_its_line() {
-    for text in [
-        "",
-        "[]",
-        "a",
-        "issuers: [",
-        "drain: { delay: 1s }\ndrain: { delay: 2s }\n",
-        "--- {}\n--- {}\n",
-        "\tdrain: {}",
-        "a: &a [*a, *a]\n",
-        "x: \0",
-    ] {
-        let output = run(&complete().file("countersign.yaml", text));
-        assert_eq!(output.code, Some(2), "{text:?}: {output:?}");
-        assert!(
-            output.stderr.contains("countersign.yaml"),
-            "{text:?}: {output:?}"
-        );
-    }
-    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..12 {
-        let before = level - 1;
-        bomb.push_str(&format!(
-            "a{level}: &a{level} [{}]\n",
-            vec![format!("*a{before}"); 9].join(", ")
-        ));
-    }
-    let nested = "[".repeat(100_000);
-    for text in [bomb, nested, "x: ".to_owned() + &"y".repeat(50 << 20)] {
-        let output = run(&complete().file("countersign.yaml", &text));
-        assert_eq!(output.code, Some(2));
-    }
-}
-
-#[test]
-fn a_file_that_is_not_there_is_said() {
-    let builder = complete();
-    let env = builder.env_pairs();
-    let output = countersign(builder.folder(), &env, &["check", "-c", "missing.yaml"]);
-    assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(output.stderr.contains("missing.yaml"), "{output:?}");
 }
 
 #[test]
