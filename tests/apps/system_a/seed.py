@@ -27,6 +27,8 @@ USERS = {
     16: ("gone", "member", 7),
     17: ("rekeyed", "member", 7),
     18: ("guide", "member", 7),
+    19: ("nobody", "member", None),
+    20: ("frozen", "member", 20),
 }
 
 
@@ -36,13 +38,14 @@ def seed() -> None:
     from .models import Account, Plan, Record, User
 
     plans = {slug: Plan.objects.create(slug=slug) for slug in ("free", "pro")}
-    for number, plan in ((7, "free"), (12, "pro")):
+    for number, plan in ((7, "free"), (12, "pro"), (20, "free")):
         Account.objects.create(pk=number, name=f"account {number}", plan=plans[plan])
     for number, (name, role, account) in USERS.items():
         user = User(pk=number, email=f"{name}@example.com", role=role, tenant_id=account)
         user.set_password(PASSWORD)
         user.save()
     Account.objects.filter(pk=7).update(owner_id=2)
+    Account.objects.filter(pk=20).update(status="suspended")
     for account in (7, 12):
         Record.objects.create(account_id=account, text=f"of {account}", updated_by_id=1)
     with connection.cursor() as cursor:

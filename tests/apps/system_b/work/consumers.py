@@ -22,8 +22,8 @@ class EditConsumer(AsyncJsonWebsocketConsumer):
 
     async def connect(self) -> None:
         self.schema = await self.find_schema()
-        # With a middleware in front of it the user is known; else the consumer finds it.
-        self.user = self.scope.get("trusted_user") or await self.find_user(self.token())
+        user = self.scope["user"]
+        self.user = user if user.is_authenticated else await self.find_user(self.token())
         if self.user is None:
             await self.close(4401)
             return
