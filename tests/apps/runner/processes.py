@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 PATIENCE = 60.0
 PR_SET_PDEATHSIG = 1
 
@@ -88,17 +90,27 @@ def running(
             process.wait()
 
 
-@contextmanager
-def postgres(folder: Path) -> Iterator[dict[str, str]]:
-    """A PostgreSQL of its own; gives the environment that leads to it."""
-    found = shutil.which("initdb") or next(
-        iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), reverse=True)), None
-    )
+def _answers(url: str) -> bool:
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url):
+        return True
+    return False
+
+
+def postgres_binaries() -> Path:
+    """Where initdb is; it is seldom on the PATH."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    found = installed[0] if installed else shutil.which("initdb")
     if found is None:
         raise SystemExit(
             "PostgreSQL is missing: apt-get install -y --no-install-recommends postgresql"
         )
-    binaries = Path(found).parent
+    return Path(found).parent
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[dict[str, str]]:
+    """A PostgreSQL of its own; gives the environment that leads to it."""
+    binaries = postgres_binaries()
     user = None
     data = folder / "postgres"
     data.mkdir()
@@ -120,7 +132,7 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": data,
-        "max_connections": 300,
+        "max_connections": 500,
         "fsync": "off",
         "synchronous_commit": "off",
         "full_page_writes": "off",
@@ -131,6 +143,5 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
     log = folder / "postgres.log"
     environment = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "postgres"}
     with running(command, log, port, {}, user=user, stop_by=signal.SIGINT, cwd=data):
-        ask = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-        wait_for("PostgreSQL", lambda: subprocess.run(ask, check=False).returncode == 0)
+        wait_for("PostgreSQL", lambda: _answers(f"postgres://postgres@127.0.0.1:{port}/postgres"))
         yield environment

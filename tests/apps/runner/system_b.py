@@ -16,8 +16,7 @@ from .client import Door, end_of
 from .system_a import BAD
 from .table import Scenario
 
-# Far more at once than the app has threads, so that requests really meet in it.
-AT_ONCE = 32
+AT_ONCE = 200
 
 
 @dataclass
@@ -153,7 +152,7 @@ def _teams(b: SystemB) -> Iterator[Scenario]:
         token = door.post("/api/token/refresh/", asked, host="acme.test").json["access"]
         if door.is_gateway:
             path = "/.well-known/countersign/token"
-            token = door.post(path, token=token, host="acme.test").json["access_token"]
+            token = door.send("POST", path, token=token, host="acme.test").json["access_token"]
         return team(b.daphne[0], token)  # the app itself has to believe it
 
     yield Scenario(
@@ -474,14 +473,10 @@ def _package(b: SystemB, me: Callable[..., Callable[[Door], str]]) -> Iterator[S
         doors=b.package,
     )
     yield Scenario(
-        "   app with countersign-django, shared authenticator, 200 users",
-        lambda door: (
-            "refused"
-            if not door.is_gateway and me("5@acme")(door).startswith("403")
-            else _unnoticed(_edit_all(b, door, "/records/", _all_of("initech")))
-        ),
-        "refused",
-        "200 edits, 0 wrong",
+        "   app with countersign-django, 200 users edit at once",
+        lambda door: _unnoticed(_edit_all(b, door, "/records/", _all_of("initech"))),
+        "200 edits, 200 wrong or refused",
+        "200 edits, 0 wrong or refused",
         doors=b.package,
     )
     forged = "eyJhbGciOiJub25lIiwidHlwIjoiY291bnRlcnNpZ24rand0In0.eyJzdWIiOiI1In0."
@@ -501,7 +496,7 @@ def _all_of(tenant: str) -> list[tuple[str, int]]:
 
 
 def _unnoticed(count: Count) -> str:
-    return f"{count.edits} edits, {count.wrong + count.refused} wrong"
+    return f"{count.edits} edits, {count.wrong + count.refused} wrong or refused"
 
 
 def session_scenarios(b: SystemB) -> Iterator[Scenario]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class Table:
         if self.only not in scenario.name:
             return
         seen: list[str] = []
+        start = time.monotonic()
         try:
             if scenario.prepare:
                 scenario.prepare()
@@ -56,6 +58,7 @@ class Table:
         good = seen == expected
         self.count += 1
         verdict = "as expected" if good else "UNEXPECTED"
+        verdict += f"  {time.monotonic() - start:.1f} s"
         print(f"  {scenario.name:<62} {seen[0]:<38} {seen[1]:<38} {verdict}")
         if not good:
             self.failed.append(scenario.name)

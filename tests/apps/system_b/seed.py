@@ -38,7 +38,8 @@ def seed() -> None:
 
     users("public")
     for name in TENANTS:
-        tenant = Tenant.objects.create(schema_name=name, name=name)
+        tenant = Tenant(schema_name=name, name=name)
+        tenant.save(verbosity=0)
         Domain.objects.create(domain=f"{name}.test", tenant=tenant, is_primary=True)
         with schema_context(name):
             users(name)

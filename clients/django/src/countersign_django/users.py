@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import connection
 
 from .conf import Conf
 from .principal import Principal
 from .verify import NotFromGatewayError
+
+if TYPE_CHECKING:  # not before the apps are ready: asgi.py imports this
+    from django.contrib.auth.models import AbstractBaseUser
 
 
 def load(principal: Principal, conf: Conf) -> AbstractBaseUser:

@@ -14,7 +14,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.tokens import AccessToken
+from rest_framework_simplejwt.tokens import AccessToken, Token
 
 from .auth import SHARED, CachingAuthentication, acting_user
 from .models import AuditEntry, Record
@@ -35,7 +35,7 @@ class RecordSerializer(serializers.ModelSerializer):
 
 
 def describe(request: Request) -> dict[str, Any]:
-    team = request.auth.get("team_id") if request.auth else None
+    team = request.auth.get("team_id") if isinstance(request.auth, Token) else None
     return {
         "user": request.user.pk,
         "email": request.user.email,
