@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 GUIDE = Path(__file__).resolve().parent.parent.parent.parent / "docs" / "django.md"
 STEP = re.compile(
-    r"<!-- run: (?P<system>\w) -->\n```sh\n(?P<commands>.*?)```\n(?:```text\n(?P<expected>.*?)```)?",
+    r"<!-- run: (?P<system>\w) -->\n```sh\n(?P<commands>.*?)```\n"
+    r"(?:```text\n(?P<expected>.*?)```)?",
     re.DOTALL,
 )
 FILE = re.compile(r"<!-- file: (?P<system>\w) -->\n```yaml\n(?P<text>.*?)```", re.DOTALL)
@@ -44,7 +45,8 @@ def read(system: str) -> tuple[str, list[Step]]:
         for found in STEP.finditer(text)
         if found["system"] == system
     ]
-    assert len(files) == 1 and steps, f"docs/django.md has no steps for {system}"
+    if len(files) != 1 or not steps:
+        raise SystemExit(f"docs/django.md has no steps for {system}")
     return files[0], steps
 
 
@@ -95,7 +97,8 @@ def run(world: World, table: Table, system: str, app: Door) -> None:
         seen = said[number] if number < len(said) else "never came to it"
         good = seen == step.expected
         if not good:
-            print(f"--- docs/django.md\n{step.commands}--- expected\n{step.expected}\n--- seen\n{seen}")
+            print(f"--- docs/django.md\n{step.commands}--- expected\n{step.expected}")
+            print(f"--- seen\n{seen}")
         title = f"   docs/django.md, {system}, step {number + 1} of {len(steps)}"
         verdict = "as the guide says" if good else "another output"
         row = Scenario(title, lambda _, verdict=verdict: verdict, *["as the guide says"] * 2)

@@ -121,7 +121,18 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
         folder.chmod(0o755)
     account = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
     subprocess.run(
-        [binaries / "initdb", "-D", data / "data", "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"],
+        [
+            binaries / "initdb",
+            "-D",
+            data / "data",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-N",
+            "-E",
+            "UTF8",
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd=data,

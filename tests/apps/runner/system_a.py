@@ -178,12 +178,12 @@ def scenarios(a: SystemA) -> Iterator[Scenario]:
     )
     yield Scenario(
         "A5 `bearer` in small letters beside another's session",
-        lambda door: door.get(
-            "/me/", Cookie=ben, Authorization=f"bearer {a.tokens['match']}"
-        ).say("user"),
+        lambda door: door.get("/me/", Cookie=ben, Authorization=f"bearer {a.tokens['match']}").say(
+            "user"
+        ),
         "200 user 11",
         "200 user 2",
-        remark="the app's own spelling: it takes the session; the gateway sends it what it can read",
+        remark="the app reads no small letters and takes the session; the gateway writes it large",
     )
     basic = base64.b64encode(f"match@example.com:{PASSWORD}".encode()).decode()
     yield Scenario(
@@ -225,7 +225,9 @@ def scenarios(a: SystemA) -> Iterator[Scenario]:
     def refreshed(door: Door) -> str:
         token = door.post("/auth/refresh/", {"access": a.tokens["moved"]}).json["access"]
         if door.is_gateway:
-            token = door.send("POST", "/.well-known/countersign/token", token=token).json["access_token"]
+            token = door.send("POST", "/.well-known/countersign/token", token=token).json[
+                "access_token"
+            ]
         # Shown to the app itself, which has to believe what the gateway made.
         return a.app.get("/me/", token).say("user", "account")
 

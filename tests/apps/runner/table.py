@@ -39,7 +39,9 @@ class Table:
 
     def title(self, text: str) -> None:
         print(f"\n{text}\n")
-        print(f"  {'scenario':<62} {'directly':<38} {'through the gateway':<38} verdict", flush=True)
+        print(
+            f"  {'scenario':<62} {'directly':<38} {'through the gateway':<38} verdict", flush=True
+        )
 
     def row(self, scenario: Scenario, doors: tuple[Door, Door]) -> None:
         """Runs one scenario."""
@@ -51,7 +53,7 @@ class Table:
             if scenario.prepare:
                 scenario.prepare()
             seen.extend(scenario.run(door) for door in scenario.doors or doors)
-        except Exception:  # noqa: BLE001
+        except Exception:
             traceback.print_exc(file=sys.stdout)
             seen += ["failed"] * (2 - len(seen))
         expected = [scenario.direct, scenario.gateway]

@@ -67,4 +67,7 @@ class OfOwnAccount(BasePermission):
         claims = request.auth or {}
         if claims.get("role") in ("developer", "admin"):
             return True
-        return request._request.account is not None and request._request.account.pk == view.kwargs["account"]
+        return (
+            request._request.account is not None
+            and request._request.account.pk == view.kwargs["account"]
+        )

@@ -49,4 +49,4 @@ REST_FRAMEWORK = {
 }
 # Lines that a deployment adds to what the app was, such as the middleware of `countersign-django`.
 if extra := os.environ.get("EXTRA_SETTINGS"):
-    exec(compile(open(extra).read(), extra, "exec"))  # noqa: S102, SIM115
+    exec(compile(open(extra).read(), extra, "exec"))  # noqa: SIM115

@@ -1,4 +1,4 @@
-"""Tells `countersign-django` in whose name a record is written; part of the guide, not of the app."""
+"""Tells `countersign-django` in whose name a record is written; the guide adds it to the app."""
 
 from __future__ import annotations
 

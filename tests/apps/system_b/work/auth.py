@@ -52,7 +52,7 @@ class TokenAuthentication(BaseAuthentication):
             # BUG B5: `tenant_schema` is not compared with the tenant of the host.
             token = AccessToken(header[1])
             return self.load(token["user_id"]), token
-        except Exception:  # noqa: BLE001
+        except Exception:
             return None  # BUG B1, B3: a bad token falls through to the session's person.
 
     def load(self, pk: str) -> AbstractBaseUser:

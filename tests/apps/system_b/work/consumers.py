@@ -63,7 +63,7 @@ class EditConsumer(AsyncJsonWebsocketConsumer):
             claims = AccessToken(token)
             with schema_context(self.schema):
                 return get_user_model().objects.get(pk=claims["user_id"])
-        except Exception:  # noqa: BLE001
+        except Exception:
             return None
 
     async def receive_json(self, content: dict[str, Any], **_: Any) -> None:

@@ -107,7 +107,7 @@ async def async_me(request: HttpRequest) -> JsonResponse:
     try:
         token = AccessToken(request.headers.get("Authorization", "").removeprefix("Bearer "))
         user = await get_user_model().objects.aget(pk=token["user_id"])
-    except Exception:  # noqa: BLE001
+    except Exception:
         return JsonResponse({"detail": "nobody"}, status=401)
     request.user = user
     return JsonResponse({"user": user.pk, "email": user.email})
