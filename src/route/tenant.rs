@@ -154,10 +154,10 @@ impl Tenants {
         for source in &self.config.sources {
             match source {
                 TenantSource::Host { prefix, suffix } => {
-                    answers.push(from_host(host, prefix, suffix))
+                    answers.push(from_host(host, prefix, suffix));
                 }
                 TenantSource::Domain { query } => {
-                    answers.push(self.directory.tenant_of_domain(query, host).await?)
+                    answers.push(self.directory.tenant_of_domain(query, host).await?);
                 }
                 TenantSource::Path { .. } | TenantSource::Header(_) | TenantSource::Token => {}
             }

@@ -93,6 +93,12 @@ impl Source {
         matches!(self, Self::File(_))
     }
 
+    /// Whether it can be asked about nobody, to see whether it answers. A service over HTTP would
+    /// take that for a request like any other.
+    pub(super) const fn may_be_probed(&self) -> bool {
+        matches!(self, Self::Sqlite(_) | Self::Postgres(_))
+    }
+
     /// Asks for one record.
     pub(super) async fn find(&self, key: &Key) -> Result<Answer, SourceError> {
         match self {
