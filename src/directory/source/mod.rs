@@ -7,14 +7,12 @@
 
 mod file;
 mod http;
-mod http_client;
 mod idle;
 mod parameters;
 mod postgres;
 mod reserved;
 mod sqlite;
 mod template;
-mod yaml;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
