@@ -268,9 +268,7 @@ impl Gateway {
         // 3. Its tenant.
         let nobody = matched.preflight.is_some() || matched.route.config().access == Access::Public;
         let tenant = self.tenants.resolve(&raw, !nobody).await?;
-        trace.note("tenant sources", || {
-            serde_json::json!(format!("{tenant:?}"))
-        });
+        trace.note("tenant sources", || serde_json::json!(tenant.to_string()));
         // 4. What it carries, read before sanitising takes it away; a public route never looks.
         let presented = if nobody {
             Presented::default()

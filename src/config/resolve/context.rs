@@ -66,7 +66,9 @@ impl<'a> Context<'a> {
         let list = KeyPath::root().key(section);
         self.broken.iter().any(|broken| {
             let inside = broken.as_str().strip_prefix(list.as_str());
-            inside.is_some_and(|inside| !inside.contains('.') || inside.ends_with(".name"))
+            inside.is_some_and(|inside| {
+                !inside.contains('.') || inside.rsplit('.').next() == Some("name")
+            })
         })
     }
 
