@@ -145,7 +145,9 @@ async fn straight_line(
     case: &mut Case,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let gateway = &core.gateway;
-    let now = Clock.now()?;
+    let now = Clock
+        .now()
+        .inspect_err(|_| case.early(request.method(), request.uri().path()))?;
     let (mut head, body) = request.into_parts();
     if let Some(answer) = gateway.well_known(&head, case) {
         return Ok(answer.map(forward::ResponseBody::full));

@@ -74,7 +74,7 @@ fn a3_a_public_key_is_no_hmac_secret() {
             "issuers",
             &issuer("algorithms: [RS256, HS256]\npublic_key_file: key.pem"),
         );
-    never_starts(&builder, "HS256 does not fit");
+    never_starts(&builder, "could pass for a secret");
 }
 
 const UPSTREAM: &str = "[ { name: app, servers: [ \"http://127.0.0.1:9\" ] } ]";
@@ -189,7 +189,7 @@ fn a9_a_weak_secret_is_refused_at_the_start() {
             .env("WEAK", &secret)
             .set("upstreams", UPSTREAM)
             .set("issuers", &issuer(&lines));
-        never_starts(&builder, "are the least for these algorithms");
+        never_starts(&builder, "needs at least");
     }
 }
 
@@ -242,7 +242,7 @@ fn a10_an_unset_or_empty_secret_refuses_the_start() {
         .env("NO_SUCH_SECRET", "")
         .set("upstreams", UPSTREAM)
         .set("issuers", &issuer(lines));
-    never_starts(&empty, "NO_SUCH_SECRET");
+    never_starts(&empty, "the secret is empty");
     let file = "algorithms: [HS256]\nsecret: { file: empty.key }";
     for content in ["", "\n"] {
         let builder = Builder::new()

@@ -16,7 +16,7 @@ use crate::harness::{Authority, Exchange, Key, PATIENCE, Recorder, Request, Scen
 /// An issuer of this name, with its own `iss` and these lines.
 fn issuer(name: &str, lines: &str) -> String {
     format!(
-        "- name: {name}\n  issuer: https://{name}.test\n  leeway: 0s\n  algorithms: [ES256]\n  audiences: any\n  claims: {{ user: user_id, account: account_id }}\n  {lines}\n"
+        "- name: \"{name}\"\n  issuer: https://{name}.test\n  leeway: 0s\n  algorithms: [ES256]\n  audiences: any\n  claims: {{ user: user_id, account: account_id }}\n  {lines}\n"
     )
 }
 
