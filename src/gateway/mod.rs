@@ -233,7 +233,7 @@ impl Gateway {
             None => RawRequest::read(head, has_body, info, &self.limits, &self.request_id_header),
         };
         let raw = read.map_err(|unreadable| case.unreadable(*unreadable, &self.cors))?;
-        case.read(&raw, &self.cors);
+        case.read(&raw, &self.cors, &self.finder);
         self.same_server(&raw, certificate).await?;
         // 2. Its route.
         let matched = self.routes.find(&raw)?;
