@@ -128,6 +128,36 @@ fn b13_a_trusted_proxy_is_believed_in_the_scheme_and_in_nothing_else() {
 }
 
 #[test]
+fn b13_a_request_id_is_believed_from_a_trusted_proxy_where_it_is_one() {
+    let trusting = Scene::with(trusting("127.0.0.0/8"));
+    let with = |id: &str| member().header("X-Request-Id", id);
+    let (_, seen) = trusting.passes(&with("from-the-proxy-1"));
+    assert_eq!(seen.head.all("x-request-id"), ["from-the-proxy-1"]);
+    let long = "x".repeat(4096);
+    for odd in [
+        "",
+        "a b",
+        "\"}{\"x\":\"",
+        "a,b",
+        "<script>",
+        "é",
+        long.as_str(),
+    ] {
+        let (_, seen) = trusting.passes(&with(odd));
+        let ids = seen.head.all("x-request-id");
+        assert_eq!(ids.len(), 1);
+        assert_ne!(ids[0], odd);
+    }
+    let (_, seen) = trusting.passes(&with("one").header("x-request-id", "two"));
+    let ids = seen.head.all("x-request-id");
+    assert!(ids.len() == 1 && !ids[0].contains(','), "{ids:?}");
+    // From a stranger, never.
+    let scene = Scene::new();
+    let (_, seen) = scene.passes(&with("from-the-proxy-1"));
+    assert_ne!(seen.head.all("x-request-id"), ["from-the-proxy-1"]);
+}
+
+#[test]
 fn b13_a_chain_of_ten_thousand_is_read_and_bounded() {
     let scene = Scene::with(|builder| {
         trusting("127.0.0.0/8, 10.0.0.0/8")(builder).set("limits", "{ header_size: 256KiB }")

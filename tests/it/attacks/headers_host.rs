@@ -1,5 +1,6 @@
 //! One authority: whoever is asked, routed by and forwarded is the same one.
 
+use super::h2_raw::{self, Answer, literal};
 use super::{get, token};
 use crate::harness::{
     Authority, Builder, Client, H2Client, H2Request, Request, Scene, Token, WebSocket,
@@ -162,6 +163,59 @@ fn b19_the_authority_of_http2_and_its_host_are_one() {
     let seen = scene.upstream.only();
     assert_eq!(seen.head.all("host"), ["a.example.test"]);
     assert_eq!(seen.head.all("x-auth-tenant-id"), ["a"]);
+}
+
+#[test]
+fn b19_a_request_without_one_plain_authority_is_refused() {
+    let scene = Scene::with(|builder| {
+        builder.set("listeners", H2C).set(
+            "routes",
+            "[ { match: { path: / }, access: public, upstream: app } ]",
+        )
+    });
+    let (get, https, root) = (0x82, 0x87, 0x84);
+    let authority = |value: &str| literal(":authority", value);
+    let start = |scheme: Vec<u8>| [vec![get], scheme, vec![root]].concat();
+    let https = || start(vec![https]);
+    for block in [
+        https(),
+        [https(), literal("host", "app.test")].concat(),
+        [https(), authority("")].concat(),
+        [https(), authority(""), literal("host", "app.test")].concat(),
+        [https(), authority("x@app.test")].concat(),
+        [https(), authority("app.test, evil.test")].concat(),
+        [https(), authority("app.test/x")].concat(),
+        [https(), authority("app.test:99999")].concat(),
+        [https(), authority("app.test"), literal("host", "evil.test")].concat(),
+        [https(), authority("app.test"), authority("evil.test")].concat(),
+        [start(literal(":scheme", "evil")), authority("app.test")].concat(),
+        [start(literal(":scheme", "")), authority("app.test")].concat(),
+        [start(Vec::new()), authority("app.test")].concat(),
+        [https(), authority("app.test"), literal("X-Upper", "1")].concat(),
+        [https(), authority("app.test"), literal("x-a", " lead")].concat(),
+        [
+            https(),
+            authority("app.test"),
+            literal("x-a", "a\r\nx-b: 1"),
+        ]
+        .concat(),
+        [https(), authority("app.test"), literal("connection", "x-a")].concat(),
+        [
+            https(),
+            authority("app.test"),
+            literal("transfer-encoding", "chunked"),
+        ]
+        .concat(),
+    ] {
+        let answer = h2_raw::answer(scene.gateway.address(), &block);
+        let refused = [Answer::Headers(0x8c), Answer::Reset, Answer::Ended];
+        let shown = String::from_utf8_lossy(&block);
+        assert!(refused.contains(&answer), "{shown:?}: {answer:?}");
+    }
+    scene.upstream.assert_untouched();
+    let good = [https(), authority("app.test")].concat();
+    let answer = h2_raw::answer(scene.gateway.address(), &good);
+    assert_eq!(answer, Answer::Headers(0x88));
 }
 
 #[test]

