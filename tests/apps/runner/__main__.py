@@ -34,9 +34,9 @@ def find_gateway(given: str | None) -> Path:
     named = given or os.environ.get("COUNTERSIGN_BINARY")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     built = [target / kind / "countersign" for kind in ("release", "debug")]
-    for path in [Path(named)] if named else built:
-        if path.is_file():
-            return path.resolve()
+    found = [path for path in ([Path(named)] if named else built) if path.is_file()]
+    if found:
+        return max(found, key=lambda path: path.stat().st_mtime).resolve()
     raise SystemExit("no gateway to test: cargo build, or --gateway PATH")
 
 

@@ -67,7 +67,9 @@ def run(world: World, table: Table, system: str, app: Door) -> None:
     binaries = folder / "bin"
     binaries.mkdir()
     (binaries / "countersign").symlink_to(world.binary)
-    script = f"\necho; echo '{MARK}'\n".join(here(step.commands) for step in steps)
+    # The gateway that the guide leaves running ends with the steps.
+    script = "trap 'kill $(jobs -p); wait' EXIT\n"
+    script += f"\necho; echo '{MARK}'\n".join(here(step.commands) for step in steps)
     path = os.pathsep.join([str(binaries), str(postgres_binaries()), os.environ["PATH"]])
     known = {
         **world.environment,
@@ -88,8 +90,6 @@ def run(world: World, table: Table, system: str, app: Door) -> None:
         output, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         output = "the steps do not end"
-    finally:
-        # The gateway that the guide leaves running is in this group, which is ours alone.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     said = [part.strip() for part in output.split(MARK)]
