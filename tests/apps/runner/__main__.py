@@ -150,7 +150,7 @@ def run_a(world: World, table: Table) -> None:
     world.seed("system_a")
     app = world.gunicorn("app-a", "system_a.wsgi:application", workers=2)
     gateway = world.gateway("gateway-a", "system_a", app)
-    a = system_a.SystemA(app, gateway, world.folder / "gateway-a.audit")
+    a = system_a.SystemA(app, gateway, world.folder / "gateway-a.audit", world.sessions)
     a.log_in()
     doors = (app, gateway)
     table.title("System A: Django + DRF, one database, gunicorn")

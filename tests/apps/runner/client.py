@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -104,6 +105,12 @@ class Door:
         except InvalidStatus as refused:
             body = (refused.response.body or b"").decode(errors="replace")
             return Answer(refused.response.status_code, {}, body).say()
+
+
+def audit_lines(path: Path) -> list[dict[str, Any]]:
+    """What the gateway's audit says so far; its last line may still be under way."""
+    whole, _, _ = path.read_text().rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def end_of(opened: ClientConnection) -> str:

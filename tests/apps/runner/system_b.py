@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import psycopg
 
 from system_b.seed import NAMED, PASSWORD, TENANTS, USERS
 
-from .client import Door, end_of
+from .client import Door, audit_lines, end_of
+from .processes import wait_for
 from .system_a import BAD
 from .table import Scenario
 
@@ -64,6 +66,11 @@ class SystemB:
                     "team_id": "red",
                 }
                 self.tokens[f"{number}@{tenant}"] = jwt.encode(claims, secret, algorithm="HS256")
+
+    def acted_as(self) -> list[dict[str, Any]]:
+        """The lines of the gateway's audit that name two people."""
+        lines = audit_lines(self.echo_audit)
+        return [line for line in lines if "acted_as" in line and "user" in line]
 
     def sql(self, tenant: str, statement: str) -> list[tuple[object, ...]]:
         """Runs SQL in a tenant's schema."""
@@ -277,8 +284,6 @@ def _sockets(b: SystemB) -> Iterator[Scenario]:
 
 
 def _settled(door: Door, token: str, tenant: str) -> None:
-    from .processes import wait_for
-
     def red() -> bool:
         answer = door.get("/me/", token, host=f"{tenant}.test")
         return answer.status == 200 and answer.json["team"] == "red"
@@ -324,7 +329,6 @@ class Count:
     wrong: int = 0
     withheld: int = 0
     unnoticed: int = 0
-    false_alarms: int = 0
 
 
 def _edit_all(
@@ -358,7 +362,6 @@ def _edit_all(
         count.wrong += wrong
         count.withheld += wrong and withheld
         count.unnoticed += wrong and not withheld
-        count.false_alarms += withheld and not wrong
     return count
 
 
@@ -388,8 +391,12 @@ def _crowds(b: SystemB) -> Iterator[Scenario]:
             return "wrong people recorded" if count.wrong else "none wrong"
         share = 100 * count.withheld // count.wrong if count.wrong else 100
         shares.append(f"{count.wrong} of {count.edits} wrong, {share} % of them withheld")
-        noticed = f"{count.unnoticed} unnoticed, {count.false_alarms} false alarms"
-        return f"{share} % caught" if noticed[0] == "0" and not count.false_alarms else noticed
+        # Withheld beside them: where the right id was the other tenant's user of that id.
+        false = sum(
+            (line["acted_as"]["user"], line["acted_as"]["tenant"]) == (line["user"], line["tenant"])
+            for line in b.acted_as()
+        )
+        return f"{share} % caught, {false} false alarms"
 
     yield Scenario(
         "B1 B5 the same, one authenticator for all, the app as it is",
@@ -403,15 +410,14 @@ def _crowds(b: SystemB) -> Iterator[Scenario]:
         "B7 the same with the echo",
         shared,
         "wrong people recorded",
-        "100 % caught",
+        "100 % caught, 0 false alarms",
         doors=b.echo,
     )
 
     def audited(door: Door) -> str:
         if not door.is_gateway:
             return "nothing"
-        lines = map(json.loads, b.echo_audit.read_text().splitlines())
-        both = [line for line in lines if "acted_as" in line and "user" in line]
+        both = b.acted_as()
         print(f"      {shares[-1]}; {len(both)} lines of the audit name both", flush=True)
         return "both people" if both else "nothing"
 
@@ -531,9 +537,16 @@ def session_scenarios(b: SystemB) -> Iterator[Scenario]:
         "401 credential_conflict",
     )
 
-    def log_out() -> None:
-        b.sql("acme", "DELETE FROM django_session")
+    def noticed(door: Door) -> str:
+        """Until then the gateway lets it through to the app, which knows better."""
+        if door.is_gateway:
+            wait_for("the log-out", lambda: me(other)(door) == "401 session_invalid")
+        return me(other)(door)
 
     yield Scenario(
-        "   session after log-out", me(other), "401", "401 session_invalid", prepare=log_out
+        "   session after log-out",
+        noticed,
+        "401",
+        "401 session_invalid",
+        prepare=lambda: b.sql("acme", "DELETE FROM django_session"),
     )
