@@ -164,6 +164,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// HTTP/2 by prior knowledge on a clear-text listener.
     pub h2c: bool,
+    /// Every connection begins with a PROXY header of a trusted proxy; that list is then not empty.
+    pub proxy_protocol: bool,
 }
 
 /// `listeners[].tls`.

@@ -28,6 +28,7 @@ mod forwarding;
 mod headers;
 mod http2;
 mod paths;
+mod proxy_protocol;
 mod server;
 mod storm;
 mod tenants;
