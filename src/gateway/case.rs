@@ -9,7 +9,7 @@ use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::audit::{Claimed, Line};
+use crate::audit::{Claimed, Line, Slot};
 use crate::auth::{Evidence, Grant};
 use crate::config::Cors;
 use crate::credential::Presented;
@@ -23,6 +23,10 @@ use crate::wire::{ConnectionInfo, RawRequest, RequestId, Unreadable};
 
 /// Longest path in an audit line, in bytes.
 const PATH: usize = 2048;
+
+/// The status in the audit line of a request whose client left: no response had one. (499 is what
+/// nginx writes there.)
+const CLIENT_LEFT: u16 = 499;
 
 /// What is known of a request so far.
 pub(crate) struct Case {
@@ -38,6 +42,10 @@ pub(crate) struct Case {
     /// What the decision looked at.
     pub(crate) evidence: Evidence,
     acting: Option<Acting>,
+    /// Why it was granted, once it was.
+    granted_as: Option<Reason>,
+    /// The place of its audit line, until that is written.
+    pub(super) slot: Option<Slot>,
     /// What the first credential claims; proven only where the evidence says so.
     claimed: Option<Claimed>,
     /// The upstream's name, once something was sent to it.
@@ -68,6 +76,8 @@ impl Case {
             navigation: None,
             evidence: Evidence::default(),
             acting: None,
+            granted_as: None,
+            slot: None,
             claimed: None,
             upstream: None,
             acted_as: None,
@@ -154,6 +164,16 @@ impl Case {
             bypass: principal.reason() == Reason::Bypass,
             stale: principal.stale(),
         });
+        self.granted_as = Some(grant.reason());
+    }
+
+    /// The reason, place and line of a request that was granted and whose client left before it
+    /// could be answered; nothing where it was answered, or never granted.
+    pub(super) fn abandoned(&mut self) -> Option<(Reason, Slot, Line)> {
+        let (reason, slot) = (self.granted_as?, self.slot.take()?);
+        let mut line = self.line("allow", reason, CLIENT_LEFT);
+        line.detail = Some("the client left before the answer".to_owned());
+        Some((reason, slot, line))
     }
 
     /// Where a browser without a valid credential is sent instead of being refused: a path of this
@@ -184,7 +204,7 @@ impl Case {
 
     /// The line of a refusal.
     pub(super) fn refused(&self, reason: Reason, status: StatusCode, detail: &str) -> Line {
-        let mut line = self.line("deny", reason, status);
+        let mut line = self.line("deny", reason, status.as_u16());
         line.detail = Some(detail.to_owned()).filter(|detail| !detail.is_empty());
         if self.acting.is_none() {
             match &self.evidence.binding {
@@ -205,7 +225,7 @@ impl Case {
         status: StatusCode,
         warn_age: Option<Duration>,
     ) -> Line {
-        let mut line = self.line("allow", reason, status);
+        let mut line = self.line("allow", reason, status.as_u16());
         line.stale_context = match (warn_age, line.token_age_s) {
             (Some(limit), Some(age)) => age >= limit.as_secs(),
             _ => false,
@@ -213,7 +233,7 @@ impl Case {
         line
     }
 
-    fn line(&self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
+    fn line(&self, decision: &'static str, reason: Reason, status: u16) -> Line {
         let now = Clock.now().unwrap_or(UnixTime::from_secs(0));
         let verified = self.evidence.verified.as_ref();
         let token = verified.map(|verified| verified.token());
@@ -245,7 +265,7 @@ impl Case {
             route: self.route.as_ref().map(|route| Arc::clone(route.name())),
             method: self.method.to_string(),
             path: self.path.clone(),
-            status: status.as_u16(),
+            status,
             upstream: self.upstream.clone(),
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             client: self.client,

@@ -7,6 +7,7 @@
 mod case;
 mod endpoints;
 mod explain;
+mod open;
 mod response;
 mod rooms;
 mod stream;
@@ -22,7 +23,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use crate::audit::{Line, Slot};
+use crate::audit::Line;
 use crate::auth::{Ask, FetchSite, Grant, OriginFacts};
 use crate::config::Access;
 use crate::credential::{Carriers, RepeatedCookie};
@@ -123,17 +124,15 @@ pub async fn serve(
     arrival: Arrival<'_>,
 ) -> Response<ResponseBody> {
     let gateway = &core.gateway;
-    gateway.metrics.in_flight.inc();
-    let mut case = Case::begin(arrival.info);
-    let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut case));
+    let mut open = open::Open::begin(gateway, Case::begin(arrival.info));
+    let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut open.case));
     let outcome = line
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
-    gateway.metrics.in_flight.dec();
     match outcome {
         Ok(response) => response,
-        Err(rejection) => gateway.refuse(&case, rejection).await,
+        Err(rejection) => gateway.refuse(&mut open.case, rejection).await,
     }
 }
 
@@ -167,14 +166,14 @@ async fn straight_line(
     };
     let mut decided = gateway.decide(asked, case, &mut Trace::off()).await?;
     // Nothing is acted on that cannot be recorded.
-    let slot = gateway.audit.reserve().await?;
+    case.slot = Some(gateway.audit.reserve().await?);
     case.granted(&decided.grant);
 
     let forward = match decided.forward.take() {
         None => {
             let answer = gateway.token_endpoint(&decided.grant, now)?;
             let answer = answer.map(forward::ResponseBody::full);
-            return Ok(gateway.finish(answer, case, &decided.grant, slot).0);
+            return Ok(gateway.finish(answer, case, &decided.grant).0);
         }
         Some(forward) => forward,
     };
@@ -192,13 +191,13 @@ async fn straight_line(
             Rejection::of(Reason::UpstreamProtocol, "a 101 that nobody asked for")
         })?;
         Gateway::select_subprotocol(&mut response, case);
-        let (response, line) = gateway.finish(response, case, &decided.grant, slot);
+        let (response, line) = gateway.finish(response, case, &decided.grant);
         return Ok(stream::tunnel(core, response, upgrade, decided, line, hold));
     }
     let (version, reserved) = (response.version(), gateway.forwarder.reserved());
     let response = response
         .map(|body| forward::ResponseBody::upstream(body, version, None, Arc::clone(reserved)));
-    let (response, line) = gateway.finish(response, case, &decided.grant, slot);
+    let (response, line) = gateway.finish(response, case, &decided.grant);
     Ok(stream::watch_body(core, response, decided, line, hold))
 }
 
@@ -362,19 +361,20 @@ impl Gateway {
     }
 
     /// The one place where a failure becomes a response, with its audit line.
-    async fn refuse(&self, case: &Case, rejection: Rejection) -> Response<ResponseBody> {
-        // A refusal that cannot be recorded is told as such.
-        let (slot, rejection) = match self.audit.reserve().await {
-            Ok(slot) => (Some(slot), rejection),
-            Err(error) => (None, Rejection::from(error)),
+    async fn refuse(&self, case: &mut Case, rejection: Rejection) -> Response<ResponseBody> {
+        // A refusal that cannot be recorded is told as such. What was granted first has its place.
+        let rejection = match &case.slot {
+            Some(_) => rejection,
+            None => match self.audit.reserve().await {
+                Ok(slot) => {
+                    case.slot = Some(slot);
+                    rejection
+                }
+                Err(error) => Rejection::from(error),
+            },
         };
         let reason = rejection.reason;
-        self.metrics
-            .decisions
-            .get_or_create(&crate::telemetry::ReasonLabel {
-                reason: reason.code(),
-            })
-            .inc();
+        self.count(reason);
         if reason == Reason::InternalError {
             tracing::error!(request_id = %case.request_id(), detail = %rejection.detail, "internal error");
         }
@@ -396,20 +396,26 @@ impl Gateway {
             response.headers_mut().insert(&self.request_id_header, id);
         }
         let line = case.refused(reason, response.status(), &rejection.detail);
-        match slot {
+        match case.slot.take() {
             Some(slot) => slot.fill(&line),
             None => self.audit.offer(&line),
         }
         response.map(forward::ResponseBody::full)
     }
 
+    fn count(&self, reason: Reason) {
+        let label = crate::telemetry::ReasonLabel {
+            reason: reason.code(),
+        };
+        self.metrics.decisions.get_or_create(&label).inc();
+    }
+
     /// The marks that every granted response gets, and its audit line.
     fn finish<B>(
         &self,
         mut response: Response<B>,
-        case: &Case,
+        case: &mut Case,
         grant: &Grant,
-        slot: Slot,
     ) -> (Response<B>, Line) {
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(case.request_id()) {
@@ -419,14 +425,11 @@ impl Gateway {
             headers.insert(TOKEN_STALE, HeaderValue::from_static("account"));
         }
         let reason = grant.reason();
-        self.metrics
-            .decisions
-            .get_or_create(&crate::telemetry::ReasonLabel {
-                reason: reason.code(),
-            })
-            .inc();
+        self.count(reason);
         let line = case.allowed(reason, response.status(), self.warn_age);
-        slot.fill(&line);
+        if let Some(slot) = case.slot.take() {
+            slot.fill(&line);
+        }
         (response, line)
     }
 }

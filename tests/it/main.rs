@@ -17,6 +17,7 @@
 
 mod harness;
 
+mod abandoned;
 mod admin;
 mod big;
 mod check;
