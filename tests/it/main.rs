@@ -31,6 +31,7 @@ mod http2;
 mod paths;
 mod proxy_protocol;
 mod server;
+mod soak;
 mod storm;
 mod tenants;
 mod websockets;

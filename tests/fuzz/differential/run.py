@@ -199,6 +199,9 @@ def node(connections):
     return [json.loads(line) for line in out.splitlines()]
 
 
+METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}
+
+
 class Judge:
     def __init__(self, audit, done):
         self.findings, self.accepted = [], []
@@ -220,9 +223,15 @@ class Judge:
             return self.find(f"h11 refuses what the upstream got: {error}", bytes(raw))
         if left and (not requests or requests[-1]["complete"]):
             return self.find(f"{left} bytes after the last request", bytes(raw))
+        if by_node["error"] == "HPE_INVALID_METHOD":
+            # Node knows a list of methods; RFC 9110 lets any token be one. It reads no further.
+            unknown = requests[len(by_node["requests"])]
+            if unknown["method"] not in METHODS:
+                requests, by_node["error"] = requests[: len(by_node["requests"])], None
+                self.request(unknown, raw)
         if len(requests) != len(by_node["requests"]):
             return self.find("h11 and Node count differently", bytes(raw), by_node)
-        if by_node["error"] and requests[-1]["complete"]:
+        if by_node["error"] and requests and requests[-1]["complete"]:
             return self.find("Node refuses what the upstream got", bytes(raw), by_node)
         for ours, theirs in zip(requests, by_node["requests"]):
             keys = ("method", "target", "host", "complete")
@@ -235,7 +244,9 @@ class Judge:
         fields = dict(request["fields"])
         one = fields.get("x-request-id", b"").decode("latin-1")
         lines = self.lines.get(one, [])
-        if len(lines) != 1 or lines[0]["decision"] != "allow":
+        # One that broke off was allowed, and may have ended as a failure of its body.
+        right = ("allow",) if request["complete"] else ("allow", "deny")
+        if len(lines) != 1 or lines[0]["decision"] not in right:
             return self.find(f"not one allowing audit line: {lines}", bytes(raw))
         line = lines[0]
         path = request["target"].partition("?")[0]
@@ -243,7 +254,7 @@ class Judge:
             self.find("the audit line is another request's", line, bytes(raw))
         if fields.get("x-forwarded-for") != line["client"].encode():
             self.find("another client's", line, bytes(raw))
-        for name in ("x-request-id", "x-forwarded-for", "host", "via"):
+        for name in ("x-request-id", "x-forwarded-for", "host"):
             if request["names"].count(name) != 1:
                 self.find(f"not one {name}", bytes(raw))
         if b"6.6.6.6" in fields.get("x-forwarded-for", b"") or one == "chosen":
@@ -275,6 +286,9 @@ class Judge:
                 if one["complete"] == request["complete"]:
                     if not one["complete"] or one["length"] == request["length"]:
                         return
+                elif one is found[-1] and error and one["length"] == request["length"]:
+                    # h11 judges trailers, which the gateway drops.
+                    return
                 elif one["complete"] and not request["complete"]:
                     # Cut off: never wrong, only late.
                     return
@@ -283,7 +297,7 @@ class Judge:
 
     def reading(self, case):
         if not hasattr(case, "reading"):
-            case.reading = upstream.read(case.sent)
+            case.reading = upstream.read(case.sent, lenient=True)
         return case.reading
 
 

@@ -39,8 +39,10 @@ class Upstream:
                     parser.receive_data(data)
                 elif event is h11.PAUSED:
                     parser.start_next_cycle()
+                elif isinstance(event, h11.Request):
+                    method = event.method
                 elif isinstance(event, h11.EndOfMessage):
-                    body = b"seen"
+                    body = b"" if method == b"HEAD" else b"seen"
                     answer = h11.Response(
                         status_code=200,
                         headers=[("Content-Length", str(len(body))), ("X-Seen", "1")],
@@ -69,10 +71,27 @@ class Upstream:
                 self.live -= 1
 
 
-def read(raw):
-    """What h11 finds in a connection: (requests, error, bytes left over)."""
+def read(raw, lenient=False):
+    """What h11 finds in a connection: (requests, error, bytes left over).
+
+    With `lenient` empty lines before a request line are passed over, as RFC 9112, section 2.2 asks
+    of servers and h11 does not.
+    """
+    requests = []
+    raw = bytes(raw)
+    while True:
+        raw = raw.lstrip(b"\r\n") if lenient else raw
+        found, error, left, more = read_one(raw)
+        requests += found
+        if error or not more:
+            return requests, error, left
+        raw = raw[-left:]
+
+
+def read_one(raw):
+    """The first request: ([request], error, bytes left over, whether another may follow)."""
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=256 * 1024)
-    parser.receive_data(bytes(raw))
+    parser.receive_data(raw)
     requests = []
     try:
         while True:
@@ -95,17 +114,15 @@ def read(raw):
                 requests[-1]["length"] += len(event.data)
             elif isinstance(event, h11.EndOfMessage):
                 requests[-1]["complete"] = True
-                closing = parser.their_state is not h11.DONE
-                left = parser.trailing_data[0]
-                if closing or not left:
-                    return requests, None, len(left)
-                parser.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
-                parser.send(h11.EndOfMessage())
-                parser.start_next_cycle()
-            elif event is h11.NEED_DATA:
                 left = len(parser.trailing_data[0])
-                return requests, None, left
+                # An Upgrade that is ignored changes nothing; after a CONNECT nothing is HTTP.
+                goes_on = parser.their_state is h11.DONE or (
+                    parser.their_state is h11.MIGHT_SWITCH_PROTOCOL
+                    and requests[-1]["method"] != "CONNECT"
+                )
+                return requests, None, left, left > 0 and goes_on
             else:
-                return requests, None, 0
+                # It needs more, or was told that there is no more.
+                return requests, None, len(parser.trailing_data[0]), False
     except h11.ProtocolError as error:
-        return requests, str(error), len(parser.trailing_data[0])
+        return requests, str(error), len(parser.trailing_data[0]), False
