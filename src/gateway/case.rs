@@ -9,10 +9,10 @@ use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::audit::{Claimed, Line, Slot};
+use crate::audit::{Claimed, Line};
 use crate::auth::{Evidence, Grant};
 use crate::config::Cors;
-use crate::credential::Presented;
+use crate::credential::{Finder, Presented};
 use crate::ids::{AccountId, UserId};
 use crate::reason::Reason;
 use crate::reject::{Audience, Rejection, status};
@@ -23,10 +23,6 @@ use crate::wire::{ConnectionInfo, RawRequest, RequestId, Unreadable};
 
 /// Longest path in an audit line, in bytes.
 const PATH: usize = 2048;
-
-/// The status in the audit line of a request whose client left: no response had one. (499 is what
-/// nginx writes there.)
-const CLIENT_LEFT: u16 = 499;
 
 /// What is known of a request so far.
 pub(crate) struct Case {
@@ -42,10 +38,7 @@ pub(crate) struct Case {
     /// What the decision looked at.
     pub(crate) evidence: Evidence,
     acting: Option<Acting>,
-    /// Why it was granted, once it was.
-    granted_as: Option<Reason>,
-    /// The place of its audit line, until that is written.
-    pub(super) slot: Option<Slot>,
+    granted: Option<Reason>,
     /// What the first credential claims; proven only where the evidence says so.
     claimed: Option<Claimed>,
     /// The upstream's name, once something was sent to it.
@@ -76,8 +69,7 @@ impl Case {
             navigation: None,
             evidence: Evidence::default(),
             acting: None,
-            granted_as: None,
-            slot: None,
+            granted: None,
             claimed: None,
             upstream: None,
             acted_as: None,
@@ -119,7 +111,7 @@ impl Case {
     }
 
     /// Notes a request that was read.
-    pub(super) fn read(&mut self, raw: &RawRequest, cors: &Cors) {
+    pub(super) fn read(&mut self, raw: &RawRequest, cors: &Cors, finder: &Finder) {
         self.request_id = raw.request_id().as_str().into();
         self.method = raw.method().clone();
         self.path = cut(raw.path().as_str());
@@ -133,7 +125,9 @@ impl Case {
             cors_origin: origin.cloned(),
         };
         if raw.is_navigation() {
-            self.navigation = Some(match raw.query() {
+            // A login page is told where to, never with what: it may be another's, and is logged.
+            let query = raw.query().and_then(|query| finder.without_tokens(query));
+            self.navigation = Some(match query {
                 Some(query) => format!("{}?{query}", raw.path().as_str()),
                 None => raw.path().as_str().to_owned(),
             });
@@ -158,22 +152,13 @@ impl Case {
 
     /// Notes who was let through.
     pub(super) fn granted(&mut self, grant: &Grant) {
+        self.granted = Some(grant.reason());
         self.acting = grant.principal().map(|principal| Acting {
             user: principal.user().clone(),
             account: principal.account().cloned(),
             bypass: principal.reason() == Reason::Bypass,
             stale: principal.stale(),
         });
-        self.granted_as = Some(grant.reason());
-    }
-
-    /// The reason, place and line of a request that was granted and whose client left before it
-    /// could be answered; nothing where it was answered, or never granted.
-    pub(super) fn abandoned(&mut self) -> Option<(Reason, Slot, Line)> {
-        let (reason, slot) = (self.granted_as?, self.slot.take()?);
-        let mut line = self.line("allow", reason, CLIENT_LEFT);
-        line.detail = Some("the client left before the answer".to_owned());
-        Some((reason, slot, line))
     }
 
     /// Where a browser without a valid credential is sent instead of being refused: a path of this
@@ -204,7 +189,7 @@ impl Case {
 
     /// The line of a refusal.
     pub(super) fn refused(&self, reason: Reason, status: StatusCode, detail: &str) -> Line {
-        let mut line = self.line("deny", reason, status.as_u16());
+        let mut line = self.line("deny", reason, status);
         line.detail = Some(detail.to_owned()).filter(|detail| !detail.is_empty());
         if self.acting.is_none() {
             match &self.evidence.binding {
@@ -225,7 +210,7 @@ impl Case {
         status: StatusCode,
         warn_age: Option<Duration>,
     ) -> Line {
-        let mut line = self.line("allow", reason, status.as_u16());
+        let mut line = self.line("allow", reason, status);
         line.stale_context = match (warn_age, line.token_age_s) {
             (Some(limit), Some(age)) => age >= limit.as_secs(),
             _ => false,
@@ -233,7 +218,16 @@ impl Case {
         line
     }
 
-    fn line(&self, decision: &'static str, reason: Reason, status: u16) -> Line {
+    /// The line of a request that was let through and given up by the client before its answer;
+    /// 499 as nginx logs it.
+    pub(super) fn abandoned(&self, warn_age: Option<Duration>) -> Option<Line> {
+        let status = StatusCode::from_u16(499).ok()?;
+        let mut line = self.allowed(self.granted?, status, warn_age);
+        line.detail = Some("the client went away before the answer".to_owned());
+        Some(line)
+    }
+
+    fn line(&self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
         let now = Clock.now().unwrap_or(UnixTime::from_secs(0));
         let verified = self.evidence.verified.as_ref();
         let token = verified.map(|verified| verified.token());
@@ -265,7 +259,7 @@ impl Case {
             route: self.route.as_ref().map(|route| Arc::clone(route.name())),
             method: self.method.to_string(),
             path: self.path.clone(),
-            status,
+            status: status.as_u16(),
             upstream: self.upstream.clone(),
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             client: self.client,

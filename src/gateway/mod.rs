@@ -7,7 +7,6 @@
 mod case;
 mod endpoints;
 mod explain;
-mod open;
 mod response;
 mod rooms;
 mod stream;
@@ -23,10 +22,10 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use crate::audit::Line;
+use crate::audit::{Line, Slot};
 use crate::auth::{Ask, FetchSite, Grant, OriginFacts};
 use crate::config::Access;
-use crate::credential::{Carriers, RepeatedCookie};
+use crate::credential::{Carriers, Presented, RepeatedCookie};
 use crate::directory::Lease;
 use crate::drain::Drain;
 use crate::forward::{self, BodyFault, BodyWatch, ForwardRequest, RequestBody, UploadRules};
@@ -124,15 +123,47 @@ pub async fn serve(
     arrival: Arrival<'_>,
 ) -> Response<ResponseBody> {
     let gateway = &core.gateway;
-    let mut open = open::Open::begin(gateway, Case::begin(arrival.info));
+    let mut open = Open::new(gateway, Case::begin(arrival.info));
     let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut open.case));
     let outcome = line
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
-    match outcome {
+    let response = match outcome {
         Ok(response) => response,
-        Err(rejection) => gateway.refuse(&mut open.case, rejection).await,
+        Err(rejection) => gateway.refuse(&open.case, rejection).await,
+    };
+    open.answered = true;
+    response
+}
+
+/// A request that has not been answered yet. Dropped before that, the client has given it up; what
+/// was granted by then may have been acted on, and has its line all the same.
+struct Open<'a> {
+    gateway: &'a Gateway,
+    case: Case,
+    answered: bool,
+}
+
+impl<'a> Open<'a> {
+    fn new(gateway: &'a Gateway, case: Case) -> Self {
+        gateway.metrics.in_flight.inc();
+        Self {
+            gateway,
+            case,
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.gateway.metrics.in_flight.dec();
+        if !self.answered
+            && let Some(line) = self.case.abandoned(self.gateway.warn_age)
+        {
+            self.gateway.audit.offer(&line);
+        }
     }
 }
 
@@ -144,7 +175,9 @@ async fn straight_line(
     case: &mut Case,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let gateway = &core.gateway;
-    let now = Clock.now()?;
+    let now = Clock
+        .now()
+        .inspect_err(|_| case.early(request.method(), request.uri().path()))?;
     let (mut head, body) = request.into_parts();
     if let Some(answer) = gateway.well_known(&head, case) {
         return Ok(answer.map(forward::ResponseBody::full));
@@ -166,16 +199,13 @@ async fn straight_line(
     };
     let mut decided = gateway.decide(asked, case, &mut Trace::off()).await?;
     // Nothing is acted on that cannot be recorded.
-    case.slot = Some(gateway.audit.reserve().await?);
+    let slot = gateway.audit.reserve().await?;
     case.granted(&decided.grant);
 
-    let forward = match decided.forward.take() {
-        None => {
-            let answer = gateway.token_endpoint(&decided.grant, now)?;
-            let answer = answer.map(forward::ResponseBody::full);
-            return Ok(gateway.finish(answer, case, &decided.grant).0);
-        }
-        Some(forward) => forward,
+    let Some(forward) = decided.forward.take() else {
+        let answer = gateway.token_endpoint(&decided.grant, now)?;
+        let answer = answer.map(forward::ResponseBody::full);
+        return Ok(gateway.finish(answer, case, &decided.grant, slot).0);
     };
     case.upstream = gateway
         .upstream_names
@@ -191,13 +221,13 @@ async fn straight_line(
             Rejection::of(Reason::UpstreamProtocol, "a 101 that nobody asked for")
         })?;
         Gateway::select_subprotocol(&mut response, case);
-        let (response, line) = gateway.finish(response, case, &decided.grant);
+        let (response, line) = gateway.finish(response, case, &decided.grant, slot);
         return Ok(stream::tunnel(core, response, upgrade, decided, line, hold));
     }
     let (version, reserved) = (response.version(), gateway.forwarder.reserved());
     let response = response
         .map(|body| forward::ResponseBody::upstream(body, version, None, Arc::clone(reserved)));
-    let (response, line) = gateway.finish(response, case, &decided.grant);
+    let (response, line) = gateway.finish(response, case, &decided.grant, slot);
     Ok(stream::watch_body(core, response, decided, line, hold))
 }
 
@@ -230,7 +260,7 @@ impl Gateway {
             None => RawRequest::read(head, has_body, info, &self.limits, &self.request_id_header),
         };
         let raw = read.map_err(|unreadable| case.unreadable(*unreadable, &self.cors))?;
-        case.read(&raw, &self.cors);
+        case.read(&raw, &self.cors, &self.finder);
         self.same_server(&raw, certificate).await?;
         // 2. Its route.
         let matched = self.routes.find(&raw)?;
@@ -240,12 +270,10 @@ impl Gateway {
         // 3. Its tenant.
         let nobody = matched.preflight.is_some() || matched.route.config().access == Access::Public;
         let tenant = self.tenants.resolve(&raw, !nobody).await?;
-        trace.note("tenant sources", || {
-            serde_json::json!(format!("{tenant:?}"))
-        });
+        trace.note("tenant sources", || serde_json::json!(tenant.to_string()));
         // 4. What it carries, read before sanitising takes it away; a public route never looks.
         let presented = if nobody {
-            Default::default()
+            Presented::default()
         } else {
             self.find(&raw, &matched)?
         };
@@ -328,11 +356,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn find(
-        &self,
-        raw: &RawRequest,
-        matched: &Matched,
-    ) -> Result<crate::credential::Presented, Rejection> {
+    fn find(&self, raw: &RawRequest, matched: &Matched) -> Result<Presented, Rejection> {
         let protocols: Option<Vec<&str>> = raw
             .websocket()
             .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());
@@ -361,20 +385,19 @@ impl Gateway {
     }
 
     /// The one place where a failure becomes a response, with its audit line.
-    async fn refuse(&self, case: &mut Case, rejection: Rejection) -> Response<ResponseBody> {
-        // A refusal that cannot be recorded is told as such. What was granted first has its place.
-        let rejection = match &case.slot {
-            Some(_) => rejection,
-            None => match self.audit.reserve().await {
-                Ok(slot) => {
-                    case.slot = Some(slot);
-                    rejection
-                }
-                Err(error) => Rejection::from(error),
-            },
+    async fn refuse(&self, case: &Case, rejection: Rejection) -> Response<ResponseBody> {
+        // A refusal that cannot be recorded is told as such.
+        let (slot, rejection) = match self.audit.reserve().await {
+            Ok(slot) => (Some(slot), rejection),
+            Err(error) => (None, Rejection::from(error)),
         };
         let reason = rejection.reason;
-        self.count(reason);
+        self.metrics
+            .decisions
+            .get_or_create(&crate::telemetry::ReasonLabel {
+                reason: reason.code(),
+            })
+            .inc();
         if reason == Reason::InternalError {
             tracing::error!(request_id = %case.request_id(), detail = %rejection.detail, "internal error");
         }
@@ -396,26 +419,20 @@ impl Gateway {
             response.headers_mut().insert(&self.request_id_header, id);
         }
         let line = case.refused(reason, response.status(), &rejection.detail);
-        match case.slot.take() {
+        match slot {
             Some(slot) => slot.fill(&line),
             None => self.audit.offer(&line),
         }
         response.map(forward::ResponseBody::full)
     }
 
-    fn count(&self, reason: Reason) {
-        let label = crate::telemetry::ReasonLabel {
-            reason: reason.code(),
-        };
-        self.metrics.decisions.get_or_create(&label).inc();
-    }
-
     /// The marks that every granted response gets, and its audit line.
     fn finish<B>(
         &self,
         mut response: Response<B>,
-        case: &mut Case,
+        case: &Case,
         grant: &Grant,
+        slot: Slot,
     ) -> (Response<B>, Line) {
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(case.request_id()) {
@@ -425,11 +442,14 @@ impl Gateway {
             headers.insert(TOKEN_STALE, HeaderValue::from_static("account"));
         }
         let reason = grant.reason();
-        self.count(reason);
+        self.metrics
+            .decisions
+            .get_or_create(&crate::telemetry::ReasonLabel {
+                reason: reason.code(),
+            })
+            .inc();
         let line = case.allowed(reason, response.status(), self.warn_age);
-        if let Some(slot) = case.slot.take() {
-            slot.fill(&line);
-        }
+        slot.fill(&line);
         (response, line)
     }
 }

@@ -19,6 +19,7 @@ mod harness;
 
 mod abandoned;
 mod admin;
+mod attacks;
 mod big;
 mod check;
 mod cli;
