@@ -27,6 +27,7 @@ mod directory;
 mod forwarding;
 mod headers;
 mod http2;
+mod live;
 mod paths;
 mod server;
 mod storm;

@@ -174,7 +174,7 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
     );
     refused(
         &SMALL.replace("  source:", "  invalidation: { redis: {} }\n  source:"),
-        &[(5, "directory.invalidation", words)],
+        &[(5, "directory.invalidation.redis", words)],
     );
     good(&format!(
         "{SMALL}    health_check: null\n    tls: {{ client_certificate: null }}\n{}",
@@ -182,6 +182,10 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
          limits: { rate: null }\ntelemetry: { otlp: null }\n"
     ));
     good(&SMALL.replace("  source:", "  invalidation: null\n  source:"));
+    good(&SMALL.replace(
+        "  source:",
+        "  invalidation: { redis: null, outbox: null }\n  source:",
+    ));
 }
 
 #[test]
