@@ -84,6 +84,18 @@ impl Database {
         self.server.psql(&self.name, sql)
     }
 
+    /// Runs these one after the other in one session; gives rows and notifications.
+    pub(crate) fn run_each(&self, each: &[&str]) -> String {
+        let mut command = self.server.psql_command(&self.name);
+        for sql in each {
+            command.args(["-c", sql]);
+        }
+        let output = command.output().expect("psql runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\nin: {each:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// An open session, as for holding a lock.
     pub(crate) fn session(&self) -> Session {
         let mut child = self

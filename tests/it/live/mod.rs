@@ -4,6 +4,7 @@
 //! Records live an hour here while push is up, so that nothing but a push explains a new answer.
 
 mod notify;
+mod triggers;
 
 use crate::harness::{Gateway, Request, Scene, Token};
 
@@ -19,7 +20,6 @@ INSERT INTO users (id, account_id) SELECT 5, 12 UNION ALL SELECT 6, 13 UNION ALL
 
 const LOOKUP: &str = "SELECT u.id, u.account_id AS account, u.is_active AS active, a.status = 'active' AS account_active, u.role AS roles FROM users u LEFT JOIN accounts a ON a.id = u.account_id WHERE u.id = $user::bigint";
 
-#[expect(dead_code, reason = "for the triggers, which come next")]
 const PUSHED: &str = "postgres_notify: { channel: countersign, tables: [ { table: users, user: id, watch: [account_id, is_active, role] }, { table: accounts, account: id, watch: [status] } ] }";
 
 /// A directory in this database, with this under `invalidation`; long lives while push is up.
