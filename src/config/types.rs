@@ -412,6 +412,8 @@ pub struct Directory {
 pub struct Invalidation {
     /// PostgreSQL's NOTIFY.
     pub postgres_notify: Option<PostgresNotify>,
+    /// Redis pub/sub.
+    pub redis: Option<RedisChannel>,
     /// Each message is applied once more after this time; zero: it is not.
     pub replica_lag: Duration,
 }
@@ -427,6 +429,17 @@ pub struct PostgresNotify {
     pub channel: String,
     /// The tables that get triggers.
     pub tables: Vec<PushedTable>,
+}
+
+/// `directory.invalidation.redis`.
+#[derive(Debug, Clone)]
+pub struct RedisChannel {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// The server.
+    pub url: Secret,
+    /// The channel.
+    pub channel: String,
 }
 
 /// `directory.invalidation.postgres_notify.tables[]`.

@@ -158,6 +158,9 @@ pub struct Invalidation {
     /// PostgreSQL's NOTIFY, sent by the triggers that `countersign sql postgres` prints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgres_notify: Option<PostgresNotify>,
+    /// Redis pub/sub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisChannel>,
     /// How far the directory may be behind what pushes, such as a replica behind its primary: each
     /// message is applied once more after this time.
     pub replica_lag: Duration,
@@ -167,6 +170,7 @@ impl Default for Invalidation {
     fn default() -> Self {
         Self {
             postgres_notify: None,
+            redis: None,
             replica_lag: Duration::secs(0),
         }
     }
@@ -191,6 +195,18 @@ pub struct PostgresNotify {
 
 fn countersign() -> String {
     "countersign".to_owned()
+}
+
+/// Redis pub/sub.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedisChannel {
+    /// `redis://user:password@host:port`, or `rediss://` over TLS.
+    pub url: Secret,
+    /// The channel.
+    #[serde(default = "countersign")]
+    #[schemars(length(min = 1, max = 200))]
+    pub channel: String,
 }
 
 /// A table whose changes concern users or accounts. At least one of `user` and `account`.

@@ -23,7 +23,6 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("ListenerTls", "client_ca", &[Nothing::Null]),
     ("Issuer", "preset", &[Nothing::Null]),
     ("Credential", "django_session", &[]),
-    ("Invalidation", "redis", &[Nothing::Null]),
     ("Invalidation", "outbox", &[Nothing::Null]),
     ("Directory", "preset", &[Nothing::Null]),
     ("Revocations", "store", &[Nothing::Null]),

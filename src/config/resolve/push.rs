@@ -5,7 +5,7 @@ use super::directory::postgres_url;
 use crate::config::raw;
 use crate::config::types::{
     DirectorySource, Invalidation, KeyPath, KnownTenants, PostgresNotify, PushedTable,
-    PushedTenant, Tenants,
+    PushedTenant, RedisChannel, Tenants,
 };
 
 /// Longest channel: what is put behind it in the names of triggers and functions has to fit into
@@ -25,8 +25,13 @@ pub(super) fn invalidation(
         None => None,
         Some(raw) => Some(postgres(raw, source, tenants, &at, cx)?),
     };
+    let redis = match &raw.redis {
+        None => None,
+        Some(raw) => Some(redis(raw, &at.key("redis"), cx)?),
+    };
     Some(Invalidation {
         postgres_notify,
+        redis,
         replica_lag: raw.replica_lag.0,
     })
 }
@@ -77,6 +82,39 @@ fn postgres(
         channel: raw.channel.clone(),
         tables,
     })
+}
+
+fn redis(raw: &raw::RedisChannel, at: &KeyPath, cx: &mut Context<'_>) -> Option<RedisChannel> {
+    let url = cx.secret(&at.key("url"), &raw.url);
+    if let Some(url) = &url {
+        redis_url(url.value.expose(), &url.at, cx);
+    }
+    let channel = raw.channel.clone();
+    if channel.is_empty() || channel.len() > 200 || channel.chars().any(char::is_control) {
+        cx.fault(
+            &at.key("channel"),
+            "this is not the name of a channel",
+            "write 1 to 200 plain characters",
+        );
+    }
+    Some(RedisChannel {
+        at: at.clone(),
+        url: url?,
+        channel,
+    })
+}
+
+/// The URL is never shown: it holds a password.
+pub(super) fn redis_url(url: &str, at: &KeyPath, cx: &mut Context<'_>) {
+    let scheme = url.starts_with("redis://") || url.starts_with("rediss://");
+    if !scheme || redis::Client::open(url).is_err() {
+        cx.fault(
+            at,
+            "this is not the URL of a Redis server",
+            "write redis://user:password@host:6379, or rediss:// over TLS; percent-encode what is \
+             special in the password",
+        );
+    }
 }
 
 /// Plain, so that it is the same channel quoted and unquoted, for whoever sends by hand.

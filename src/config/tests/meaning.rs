@@ -115,6 +115,24 @@ tables: [{ table: a, user: id, watch: ["\n"] }] => tables[0].watch[0] => not the
 tables: [{ user: id }] => tables[0].table => missing
 "#,
     );
+    let redis = |text: &str| {
+        SMALL.replace(
+            "  source:",
+            &format!("  invalidation: {{ redis: {{ {text} }} }}\n  source:"),
+        )
+    };
+    table(
+        redis,
+        5,
+        "directory.invalidation.redis",
+        r#"
+channel: x => url => missing
+url: "http://x" => url => not the URL of a Redis server
+url: "redis://u:canary@h:x" => url => not the URL of a Redis server
+url: "redis://h", channel: "" => channel => not the name of a channel
+"#,
+    );
+    good(&redis("url: \"rediss://u:canary@h:6379/0\""));
     good(&postgres("tables: [{ table: users, user: id }]"));
     refused(
         &SMALL.replace(

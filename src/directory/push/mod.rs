@@ -12,6 +12,7 @@ mod again;
 mod inbox;
 mod line;
 mod postgres;
+mod redis;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::config::{self, Fault};
 
 pub(super) use again::Again;
 use postgres::Notify;
+use redis::PubSub;
 
 /// Longest wait for the publication of one message.
 const PUBLISH: Duration = Duration::from_secs(2);
@@ -29,7 +31,7 @@ const PUBLISH: Duration = Duration::from_secs(2);
 /// How a channel is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelStatus {
-    /// Its name in the configuration: `postgres_notify`.
+    /// Its name in the configuration: `postgres_notify`, `redis`.
     pub channel: &'static str,
     /// Whether messages arrive.
     pub up: bool,
@@ -54,6 +56,7 @@ pub(super) struct Channel {
 #[derive(Debug)]
 enum Kind {
     Postgres(Notify),
+    Redis(PubSub),
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +72,9 @@ impl Push {
         let mut channels = Vec::new();
         if let Some(notify) = &config.postgres_notify {
             channels.push(Channel::new(Kind::Postgres(Notify::build(notify)?)));
+        }
+        if let Some(redis) = &config.redis {
+            channels.push(Channel::new(Kind::Redis(PubSub::build(redis)?)));
         }
         Ok(Self { channels })
     }
@@ -121,12 +127,14 @@ impl Channel {
     const fn name(&self) -> &'static str {
         match self.kind {
             Kind::Postgres(_) => "postgres_notify",
+            Kind::Redis(_) => "redis",
         }
     }
 
     async fn publish(&self, message: &str) -> Result<(), String> {
         match &self.kind {
             Kind::Postgres(notify) => notify.publish(message).await,
+            Kind::Redis(redis) => redis.publish(message).await,
         }
     }
 
@@ -134,6 +142,7 @@ impl Channel {
     async fn listen(&self, inbox: &inbox::Inbox) -> Result<(), String> {
         match &self.kind {
             Kind::Postgres(notify) => notify.listen(inbox).await,
+            Kind::Redis(redis) => redis.listen(inbox).await,
         }
     }
 
