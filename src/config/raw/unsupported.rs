@@ -18,7 +18,7 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("ListenerTls", "client_ca", &[Nothing::Null]),
     ("Issuer", "preset", &[Nothing::Null]),
     ("Credential", "django_session", &[]),
-    ("Directory", "invalidation", &[Nothing::Null]),
+    ("Invalidation", "outbox", &[Nothing::Null]),
     ("Directory", "preset", &[Nothing::Null]),
     ("Revocations", "store", &[Nothing::Null]),
     ("Upstream", "health_check", &[Nothing::Null]),
