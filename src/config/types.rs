@@ -166,6 +166,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// HTTP/2 by prior knowledge on a clear-text listener.
     pub h2c: bool,
+    /// Every connection begins with a PROXY header of a trusted proxy; that list is then not empty.
+    pub proxy_protocol: bool,
 }
 
 /// `listeners[].tls`.
@@ -773,7 +775,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Host it is narrowed to.
     pub host: HostMatch,
-    /// The path in canonical form, without a trailing slash (`/` is the empty string).
+    /// The path in canonical form: a prefix without its trailing slash (`/` is the empty string), an
+    /// exact path as it is.
     pub path: String,
     /// Whether only this very path matches.
     pub exact: bool,

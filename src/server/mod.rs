@@ -8,6 +8,7 @@ mod control;
 mod core;
 mod deadline;
 pub(crate) mod listen;
+mod proxy;
 mod tls;
 
 use std::io;
@@ -124,7 +125,7 @@ impl Server {
                 };
                 sockets.push(core::Socket {
                     listener: listener.clone(),
-                    socket: bind(listener.address, true)?,
+                    bound: bind(listener.address, true)?,
                     tls,
                 });
             }

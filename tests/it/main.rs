@@ -17,7 +17,9 @@
 
 mod harness;
 
+mod abandoned;
 mod admin;
+mod attacks;
 mod big;
 mod check;
 mod cli;
@@ -29,7 +31,9 @@ mod headers;
 mod http2;
 mod live;
 mod paths;
+mod proxy_protocol;
 mod server;
+mod soak;
 mod storm;
 mod tenants;
 mod websockets;

@@ -163,6 +163,7 @@ listeners: [{ address: localhost }] => listeners[0].address => not an address
 listeners: [] => listeners => empty
 listeners: [{ trusted_proxies: ["::/0"] }] => listeners[0].trusted_proxies[0] => everyone
 listeners: [{ trusted_proxies: [10.0.0.0/33] }] => listeners[0].trusted_proxies[0] => not a network
+listeners: [{ proxy_protocol: true }] => listeners[0].proxy_protocol => name your load balancer's networks
 listeners: [{ tls: [] }] => listeners[0].tls => empty
 listeners: [{}, {}] => listeners[1].address => another listener already has 127.0.0.1:8080
 admin: { address: 127.0.0.1:8080 } => admin.address => another listener
