@@ -85,7 +85,10 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
             () = sleep_until(next) => {}
         }
         next = Instant::now() + again(core);
-        match gateway.authenticator.still_stands(standing).await {
+        let Ok(now) = Clock.now() else {
+            return (going_away("clock"), Reason::InternalError);
+        };
+        match gateway.authenticator.still_stands(standing, now).await {
             Ok(true) => unanswered = None,
             Ok(false) => {
                 return (

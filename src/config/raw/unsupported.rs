@@ -20,7 +20,6 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("Credential", "django_session", &[]),
     ("Invalidation", "outbox", &[Nothing::Null]),
     ("Directory", "preset", &[Nothing::Null]),
-    ("Revocations", "store", &[Nothing::Null]),
     ("Upstream", "health_check", &[Nothing::Null]),
     ("Upstream", "preset", &[Nothing::Null]),
     ("UpstreamTls", "client_certificate", &[Nothing::Null]),
