@@ -1,9 +1,9 @@
 //! Heads: what hyper's HTTP/1 parser hides from us, seen on the bytes themselves.
 //!
-//! hyper 1.12 drops a Content-Length that stands beside a Transfer-Encoding, cuts `#…` off the
-//! target and takes a bare LF for a line's end before a service can notice. All three are harmless
-//! once the message is written anew, and all three are how requests are smuggled past parsers that
-//! read them otherwise; so they are refused. [`Heads`] reads along, message by message; it frames
+//! hyper 1.12 drops a Content-Length that stands beside a Transfer-Encoding, keeps the first of two
+//! that are one number (`5` and `005`), cuts `#…` off the target and takes a bare LF for a line's end
+//! before a service can notice. All of these are harmless once the message is written anew, and all
+//! are how requests are smuggled past parsers that read them otherwise; so they are refused. [`Heads`] reads along, message by message; it frames
 //! as hyper does, judges nothing else, and falls silent where it loses track.
 
 use std::collections::VecDeque;
@@ -27,6 +27,7 @@ const MAX_WAITING: usize = 64 * 1024;
 enum Fault {
     BareLf,
     Fragment,
+    OddLength,
     TwoFramings,
 }
 
@@ -35,6 +36,7 @@ impl Fault {
         match self {
             Self::BareLf => WireError::Malformed("a line that ends in a bare LF"),
             Self::Fragment => WireError::Malformed("a fragment in the request target"),
+            Self::OddLength => WireError::Ambiguous("a Content-Length that is not a plain number"),
             Self::TwoFramings => WireError::Ambiguous("both Transfer-Encoding and Content-Length"),
         }
     }
@@ -199,6 +201,10 @@ impl Scanner {
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let value = value.get(1..).unwrap_or_default().trim_ascii();
             let digits = std::str::from_utf8(value).unwrap_or_default();
+            let plain = digits == "0" || !digits.starts_with('0');
+            if !plain || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                self.head.fault.get_or_insert(Fault::OddLength);
+            }
             match digits.parse() {
                 Ok(length) => self.head.length = Some(length),
                 // hyper refuses it, and the connection ends; or ignores it beside a

@@ -46,6 +46,15 @@ fn b10_c1_c2_d4_what_hyper_hides_is_seen_however_it_is_cut() {
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: abc\r\n\r\n0\r\n\r\n",
             &[Some(Fault::TwoFramings)],
         ),
+        // Two readers of octal and decimal numbers would part here.
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 005\r\n\r\nhello",
+            &[Some(Fault::OddLength)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+            &[None],
+        ),
         (
             "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n\n#\n\n\nGET /#x HTTP/1.1\r\n\r\n",
             &[None, Some(Fault::Fragment)],
