@@ -319,9 +319,7 @@ impl Gateway {
             self.directory.probe().await.map(|()| "ok".to_owned()),
         )];
         for channel in self.channels_settled().await {
-            let outcome = channel
-                .problem
-                .map_or_else(|| Ok("ok".to_owned()), |problem| Err(problem));
+            let outcome = channel.problem.map_or_else(|| Ok("ok".to_owned()), Err);
             outcomes.push((format!("invalidation by {}", channel.channel), outcome));
         }
         self.keys_settled(PROBE).await;

@@ -149,36 +149,31 @@ pub(super) fn revocations(
         let store = None;
         return Some(Revocations { store, refresh });
     };
-    let url = match &raw.url {
-        Some(url) => {
-            let url = cx.secret(&at.key("url"), url)?;
-            match kind {
-                raw::RevocationStore::Postgres => postgres_url(url.value.expose(), &url.at, cx),
-                raw::RevocationStore::Redis => redis_url(url.value.expose(), &url.at, cx),
-            }
-            url
+    let url = if let Some(url) = &raw.url {
+        let url = cx.secret(&at.key("url"), url)?;
+        match kind {
+            raw::RevocationStore::Postgres => postgres_url(url.value.expose(), &url.at, cx),
+            raw::RevocationStore::Redis => redis_url(url.value.expose(), &url.at, cx),
         }
-        None => {
-            let directory = directory?;
-            let shared = match (kind, &directory.source) {
-                (raw::RevocationStore::Postgres, DirectorySource::Postgres { url, .. }) => {
-                    Some(url.clone())
-                }
-                (raw::RevocationStore::Postgres, _) => None,
-                (raw::RevocationStore::Redis, _) => {
-                    let redis = directory.invalidation.redis.as_ref();
-                    redis.map(|redis| redis.url.clone())
-                }
-            };
-            if shared.is_none() {
-                cx.fault(
-                    &at.key("store"),
-                    "which server that is is not said",
-                    "add `url` beside it",
-                );
+        url
+    } else {
+        let directory = directory?;
+        let shared = match (kind, &directory.source) {
+            (raw::RevocationStore::Postgres, DirectorySource::Postgres { url, .. }) => Some(url),
+            (raw::RevocationStore::Postgres, _) => None,
+            (raw::RevocationStore::Redis, _) => {
+                let redis = directory.invalidation.redis.as_ref();
+                redis.map(|redis| &redis.url)
             }
-            shared?
+        };
+        if shared.is_none() {
+            cx.fault(
+                &at.key("store"),
+                "which server that is is not said",
+                "add `url` beside it",
+            );
         }
+        shared?.clone()
     };
     let store = Some(match kind {
         raw::RevocationStore::Postgres => RevocationStore::Postgres(url),

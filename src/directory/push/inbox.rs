@@ -45,10 +45,10 @@ impl Inbox {
     }
 
     /// Nothing more will be heard: records live their short life from now on.
-    pub(super) fn down(&self, problem: String) -> Result<(), Gone> {
+    pub(super) fn down(&self, problem: &str) -> Result<(), Gone> {
         let directory = self.directory.upgrade().ok_or(Gone)?;
         let channel = self.channel.name();
-        match self.channel.set(State::Down(problem.clone())) {
+        match self.channel.set(State::Down(problem.to_owned())) {
             State::Up => tracing::error!(
                 channel,
                 problem,

@@ -29,7 +29,7 @@ pub(super) fn start(channel: Arc<Channel>, directory: Weak<Directory>) {
     if let Err(error) = thread {
         let inbox = Inbox::new(channel, directory);
         // The status says so; records live their short life.
-        let _ = inbox.down(format!("no thread: {error}"));
+        let _ = inbox.down(&format!("no thread: {error}"));
     }
 }
 
@@ -43,7 +43,7 @@ fn keep(inbox: &Inbox, channel: &Channel) {
             Ok(()) => return,
             Err(problem) => problem,
         };
-        if let Err(Gone) = inbox.down(problem) {
+        if let Err(Gone) = inbox.down(&problem) {
             return;
         }
         if began.elapsed() >= HELD {

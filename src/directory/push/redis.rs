@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::OptionFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::sync::Mutex;
@@ -98,7 +99,10 @@ impl PubSub {
         if inbox.up().await.is_err() {
             return Ok(());
         }
+        // When the next PING is to be sent, or the answer to the last is too late.
         let mut due = Instant::now() + BEAT;
+        let mut ping = Box::pin(OptionFuture::default());
+        let mut awaited = false;
         loop {
             tokio::select! {
                 message = stream.next() => {
@@ -108,12 +112,25 @@ impl PubSub {
                     if inbox.receive(message.get_payload_bytes()).await.is_err() {
                         return Ok(());
                     }
+                    // What stands in front of the answer is a sign of life too.
+                    if awaited {
+                        due = Instant::now() + ANSWER;
+                    }
+                }
+                answer = &mut ping, if awaited => {
+                    if let Some(Err(error)) = answer {
+                        return Err(blamed(&error));
+                    }
+                    (awaited, due) = (false, Instant::now() + BEAT);
                 }
                 () = sleep_until(due) => {
-                    // Answered by the connection's own task, so messages wait no longer for it than
-                    // the server takes.
-                    in_time(sink.ping::<redis::Value>()).await?;
-                    due = Instant::now() + BEAT;
+                    if awaited {
+                        return Err("the server does not answer".into());
+                    }
+                    let mut sink = sink.clone();
+                    let sent = async move { sink.ping::<redis::Value>().await };
+                    ping = Box::pin(OptionFuture::from(Some(sent)));
+                    (awaited, due) = (true, Instant::now() + ANSWER);
                 }
             }
         }

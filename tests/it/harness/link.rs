@@ -105,7 +105,7 @@ fn one_way(mut from: TcpStream, mut to: TcpStream, state: &Watched<State>) {
     while let Ok(count) = from.read(&mut buffer) {
         // Waits as long as the link is silent, however long that is.
         let open = loop {
-            let forever = std::time::Duration::from_secs(3600);
+            let forever = std::time::Duration::from_hours(1);
             let path = state.within(forever, |state| {
                 (state.path != Path::Silent).then_some(state.path)
             });

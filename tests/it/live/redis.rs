@@ -134,7 +134,7 @@ fn e20_a_restarted_server_is_listened_to_before_it_is_believed() {
 fn e20_a_stopped_server_and_a_silent_path_are_noticed() {
     let (database, redis) = (Database::with(TABLES), Redis::start());
     let link = Link::to(redis.port());
-    let scene = scene_at(&database, &redis.url_at(link.port()));
+    let scene = scene_at(&database, &Redis::url_at(link.port()));
     until_push(&scene.gateway, true);
     assert_eq!(account_of(&scene, "5"), "12");
     for account in ["14", "13"] {
@@ -189,6 +189,9 @@ fn e20_forged_messages_cost_look_ups_and_nothing_else() {
     until_account(&scene, "5", "14");
 }
 
+/// Thousands of messages.
+const STORM: u32 = 50;
+
 #[test]
 fn e21_a_storm_of_messages_is_applied_and_costs_no_look_up_each() {
     let (database, redis) = (Database::with(TABLES), Redis::start());
@@ -200,12 +203,17 @@ fn e21_a_storm_of_messages_is_applied_and_costs_no_look_up_each() {
         applied(),
         metric(&scene.gateway, "countersign_directory_lookups_total"),
     );
-    let script = "for i = 1, 100000 do redis.call('PUBLISH', 'moves', '{\"tenant\":\"default\",\"user\":\"' .. (i + 100) .. '\"}') end";
-    redis.run(&["EVAL", script, "0"]);
+    // In parts, since a server that is busy with one script for seconds counts as lost.
+    let script = "for i = 1, 1000 do redis.call('PUBLISH', 'moves', '{\"tenant\":\"default\",\"user\":\"' .. (ARGV[1] * 1000 + i) .. '\"}') end";
+    for part in 1..=STORM {
+        redis.run(&["EVAL", script, "0", &part.to_string()]);
+    }
     database.run("UPDATE users SET account_id = 14 WHERE id = 5");
     redis.run(&["PUBLISH", "moves", r#"{"tenant":"default","user":"5"}"#]);
     until_account(&scene, "5", "14");
-    until("all are applied", || applied() >= before + 100_001.0);
+    until("all are applied", || {
+        applied() >= before + f64::from(STORM) * 1000.0 + 1.0
+    });
     let looked_up = metric(&scene.gateway, "countersign_directory_lookups_total") - looked_up;
     assert!(looked_up < 10.0, "{looked_up} look-ups");
     assert_eq!(scene.gateway.admin(&Request::get("/readyz")).status(), 200);
