@@ -48,16 +48,21 @@ pub(super) async fn send_under_lease(
         sent = &mut answer => return Ok(sent?),
         () = sleep(PATIENCE) => {}
     }
-    let standing = Standing::of(principal, route);
+    let (standing, held) = (Standing::of(principal, route), Cell::new(false));
     tokio::select! {
         biased;
-        (_, reason) = ended(core, &standing, None) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
+        (_, reason) = ended(core, &standing, None, &held) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
         sent = &mut answer => Ok(sent?),
     }
 }
 
 /// Waits until a stream may not go on, and says why.
-async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (StreamEnd, Reason) {
+async fn ended(
+    core: &Core,
+    standing: &Standing,
+    lease: Option<Lease>,
+    held: &Cell<bool>,
+) -> (StreamEnd, Reason) {
     let gateway = &core.gateway;
     let streams = &gateway.streams;
     // Without a lease from before the look-up, everything since then is unknown: decide again.
@@ -84,12 +89,17 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
             () = lease.changed() => {}
             () = sleep_until(next) => {}
         }
+        // Until the answer is there, nothing more is done in the name of the old one.
+        held.set(true);
         next = Instant::now() + again(core);
         let Ok(now) = Clock.now() else {
             return (going_away("clock"), Reason::InternalError);
         };
         match gateway.authenticator.still_stands(standing, now).await {
-            Ok(true) => unanswered = None,
+            Ok(true) => {
+                unanswered = None;
+                held.set(false);
+            }
             Ok(false) => {
                 return (
                     StreamEnd {
@@ -187,12 +197,12 @@ pub(super) fn tunnel(
             idle: gateway.streams.idle,
         };
         let Decided { grant, lease, .. } = decided;
-        let last = Cell::new(None);
+        let (last, held) = (Cell::new(None), Cell::new(false));
         let end = async {
             match &grant {
                 Grant::Member(route, principal) => {
                     let standing = Standing::of(principal, route);
-                    let (end, reason) = ended(&core, &standing, lease).await;
+                    let (end, reason) = ended(&core, &standing, lease, &held).await;
                     last.set(Some(reason));
                     end
                 }
@@ -205,7 +215,7 @@ pub(super) fn tunnel(
         };
         gateway.metrics.streams.inc();
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-        let report = upstream::run(&mut client, &mut upstream, end, options).await;
+        let report = upstream::run_held(&mut client, &mut upstream, end, options, &held).await;
         gateway.metrics.streams.dec();
         if report.reset_client {
             upstream::reset(client.into_inner());
@@ -264,7 +274,7 @@ pub(super) fn watch_body(
             watched.is_stream.set(true);
             core.gateway.metrics.streams.inc();
             let _counted = Counted(Rc::clone(&core));
-            let (_, reason) = ended(&core, &standing, None).await;
+            let (_, reason) = ended(&core, &standing, None, &Cell::new(false)).await;
             watched.reason.set(Some(reason));
             scissors.now();
         }
