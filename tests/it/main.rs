@@ -18,6 +18,7 @@
 mod harness;
 
 mod admin;
+mod attacks;
 mod big;
 mod check;
 mod cli;
