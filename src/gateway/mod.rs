@@ -20,7 +20,7 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 
 use crate::audit::{Line, Slot};
 use crate::auth::{Ask, FetchSite, Grant, OriginFacts};
@@ -32,7 +32,7 @@ use crate::forward::{self, BodyFault, BodyWatch, ForwardRequest, RequestBody, Up
 use crate::reason::Reason;
 use crate::reject::{self, Rejection};
 use crate::route::Matched;
-use crate::telemetry::{Clock, Trace, UnixTime};
+use crate::telemetry::{Clock, Metrics, Trace, UnixTime};
 use crate::upstream::{Pools, UpstreamBody};
 use crate::wire::{ConnectionInfo, RawRequest, WireError};
 
@@ -79,6 +79,8 @@ pub struct Arrival<'a> {
     pub fault: Option<WireError>,
     /// Kept until the response's body, or the tunnel that the request becomes, has ended.
     pub hold: Box<dyn Any + Send>,
+    /// Closes an upgraded client connection by a TCP reset.
+    pub reset: fn(Upgraded),
 }
 
 /// A request as it came.
@@ -116,6 +118,22 @@ impl Core {
     }
 }
 
+/// A request counts as in flight as long as this lives: also until its client gives it up.
+struct InFlight<'a>(&'a Metrics);
+
+impl<'a> InFlight<'a> {
+    fn begin(metrics: &'a Metrics) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
+    }
+}
+
 /// Serves one request to its response.
 pub async fn serve(
     core: &Rc<Core>,
@@ -123,14 +141,13 @@ pub async fn serve(
     arrival: Arrival<'_>,
 ) -> Response<ResponseBody> {
     let gateway = &core.gateway;
-    gateway.metrics.in_flight.inc();
+    let _in_flight = InFlight::begin(&gateway.metrics);
     let mut case = Case::begin(arrival.info);
     let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut case));
     let outcome = line
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
-    gateway.metrics.in_flight.dec();
     match outcome {
         Ok(response) => response,
         Err(rejection) => gateway.refuse(&case, rejection).await,
@@ -156,6 +173,7 @@ async fn straight_line(
         certificate,
         fault,
         hold,
+        reset,
     } = arrival;
     let asked = Asked {
         head,
@@ -193,7 +211,12 @@ async fn straight_line(
         })?;
         Gateway::select_subprotocol(&mut response, case);
         let (response, line) = gateway.finish(response, case, &decided.grant, slot);
-        return Ok(stream::tunnel(core, response, upgrade, decided, line, hold));
+        let client = stream::ClientSide {
+            upgrade,
+            reset,
+            hold,
+        };
+        return Ok(stream::tunnel(core, response, client, decided, line));
     }
     let (version, reserved) = (response.version(), gateway.forwarder.reserved());
     let response = response

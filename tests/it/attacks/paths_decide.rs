@@ -176,11 +176,7 @@ fn d9_a_static_suffix_opens_nothing_and_is_not_cached() {
         "/api/account/..%2fstatic/x.js",
         "/api/account%00.css",
     ] {
-        attack.refused_bytes(
-            &attack.request("GET", path).bytes(),
-            400,
-            &["malformed_request", "ambiguous_request"],
-        );
+        attack.refused_path(&attack.request("GET", path));
     }
     let (response, _) = attack
         .scene
@@ -241,15 +237,14 @@ fn d10_health_paths_open_nothing() {
         "/.well-known/countersign/../../admin",
         "/.well-known/countersign/jwks.json/../../x",
     ] {
-        attack.refused_bytes(
-            &Request::get(path).bytes(),
-            400,
-            &["malformed_request", "ambiguous_request"],
-        );
+        attack.refused_path(&Request::get(path));
     }
     attack.upstream().assert_untouched();
     let health = attack.gateway().admin(&Request::get("/healthz/../metrics"));
-    assert!([400, 404, 401].contains(&health.status()), "{health:?}");
+    assert!(
+        [400, 401, 403, 404].contains(&health.status()),
+        "{health:?}"
+    );
     attack.calm();
 }
 

@@ -63,6 +63,22 @@ impl Attack {
         self.refused_bytes(&self.bytes(text), status, reasons)
     }
 
+    /// Sends a request whose path is refused, by whoever notices first; it goes nowhere.
+    #[track_caller]
+    pub(super) fn refused_path(&self, request: &Request) {
+        let before = self.upstream().bytes();
+        let mut client = self.client();
+        client.send(&request.bytes());
+        let response = client.response("GET");
+        let shown = String::from_utf8_lossy(&request.bytes()).into_owned();
+        assert_eq!(response.status(), 400, "{shown}: {}", response.text());
+        assert_eq!(self.upstream().bytes(), before, "the upstream saw {shown}");
+        if let Some(reason) = response.reason() {
+            assert!(["malformed_request", "ambiguous_request"].contains(&&*reason));
+            self.scene.check_refusal(&response, 400, &reason);
+        }
+    }
+
     #[track_caller]
     pub(super) fn refused_bytes(
         &self,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::support::Attack;
-use crate::harness::{Builder, Client, Exchange, Recorder, Request, Token};
+use crate::harness::{Builder, Client, Exchange, PATIENCE, Recorder, Request, Token, Watched};
 
 /// How often each setting is tried.
 fn tries() -> u64 {
@@ -42,7 +42,7 @@ struct Counts {
 
 /// An upstream with a bug: it answers every request of user 5 twice. Each answer names whom it is
 /// for. With `After` the second one waits until the next request has arrived on the connection.
-fn twice(moment: Moment, echoes: bool) -> Recorder {
+fn twice(moment: Moment, echoes: bool, written: Arc<Watched<u64>>) -> Recorder {
     let seed = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
     let owed: Arc<Mutex<BTreeMap<usize, Vec<u8>>>> = Arc::default();
     Recorder::forgetful(move |exchange: &mut Exchange<'_>| {
@@ -82,8 +82,10 @@ fn twice(moment: Moment, echoes: bool) -> Recorder {
             }
             Moment::Idle => {
                 exchange.send(answer.as_bytes());
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_micros(200));
                 exchange.send(answer.as_bytes());
+                // Over loopback what is written is in the receiver's socket.
+                written.update(|count| *count += 1);
             }
             Moment::Around => {
                 exchange.send(answer.as_bytes());
@@ -154,7 +156,8 @@ const USERS: &str = r#"users:
 
 /// User 5 of tenant a asks and is answered twice; then somebody else asks over the same core.
 fn measure(setting: &Setting, moment: Moment, tries: u64) -> Counts {
-    let upstream = twice(moment, setting.echoes);
+    let written = Arc::new(Watched::new(0));
+    let upstream = twice(moment, setting.echoes, Arc::clone(&written));
     let gateway = Builder::new()
         .users(USERS)
         .set("workers", "1")
@@ -203,8 +206,8 @@ fn measure(setting: &Setting, moment: Moment, tries: u64) -> Counts {
     for turn in 0..tries {
         ask(&mut client, &callers[0], &format!("/twice/{turn}"));
         if moment == Moment::Idle {
-            // Long enough for the second answer to be in the kernel, short enough to stay pooled.
-            std::thread::sleep(Duration::from_millis(3));
+            let there = |count: &u64| (*count > turn).then_some(());
+            written.within(PATIENCE, there).expect("a second answer");
         }
         let other = &callers[1 + (turn % 2) as usize];
         ask(&mut client, other, &format!("/own/{turn}"));
