@@ -209,6 +209,7 @@ impl Authenticator {
                     "lookup": token.lookup(), "verified": true,
                 })
             });
+            trace.note("claims", || json!(**token.claims()));
             verified.push(Arc::new(VerifiedCredential {
                 credential: carried.credential,
                 name: Arc::clone(&carried.name),
@@ -342,12 +343,20 @@ impl Authenticator {
             })
         });
         evidence.binding = Some(Arc::clone(&binding));
-        Principal::establish(
+        let established = Principal::establish(
             tenant.clone(),
             Arc::clone(verified),
             binding,
             route.config(),
-        )
+        );
+        trace.note("policy", || match &established {
+            Ok(principal) => json!({
+                "outcome": principal.reason().code(), "acts_in_account": principal.account(),
+                "token_stale": principal.stale(),
+            }),
+            Err(denial) => json!({ "outcome": denial.reason().code() }),
+        });
+        established
     }
 }
 

@@ -21,6 +21,7 @@ pub mod types;
 mod walk;
 mod words;
 
+pub(crate) use document::yaml_to_json;
 pub use lines::Lines;
 pub use load::{LoadError, Loaded, expand, load, parse, render_fault};
 pub use raw::schema;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderMap};
 
-use super::rewrite::{decoded, parameters};
+use super::rewrite::{decoded, parameters, query_without};
 use crate::config::{Credential, CredentialPlace};
 use crate::reason::Reason;
 use crate::telemetry::Redacted;
@@ -43,12 +43,15 @@ impl CredentialError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepeatedCookie;
 
+/// Reads the one value of a cookie.
+pub type CookieOf<'a> = &'a dyn Fn(&str) -> Result<Option<Cow<'a, str>>, RepeatedCookie>;
+
 /// The parts of a request that can carry a credential.
 pub struct Carriers<'a> {
     /// The header section.
     pub headers: &'a HeaderMap,
     /// The one value of the cookie of this name.
-    pub cookie: &'a dyn Fn(&str) -> Result<Option<Cow<'a, str>>, RepeatedCookie>,
+    pub cookie: CookieOf<'a>,
     /// The raw query, without the question mark.
     pub query: Option<&'a str>,
     /// The offered subprotocols of a WebSocket handshake; `None` where it is none.
@@ -149,6 +152,18 @@ impl Finder {
             }
         }
         Ok(Presented { tokens })
+    }
+
+    /// A query without the parameters that can carry a credential; `None` when nothing is left.
+    #[must_use]
+    pub fn without_tokens(&self, query: &str) -> Option<String> {
+        let mut left = Some(query.to_owned());
+        for place in &self.places {
+            if let CredentialPlace::Query(parameter) = &place.place {
+                left = left.and_then(|query| query_without(&query, parameter));
+            }
+        }
+        left
     }
 
     /// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme's case does not

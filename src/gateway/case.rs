@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::audit::{Claimed, Line};
 use crate::auth::{Evidence, Grant};
 use crate::config::Cors;
-use crate::credential::Presented;
+use crate::credential::{Finder, Presented};
 use crate::ids::{AccountId, UserId};
 use crate::reason::Reason;
 use crate::reject::{Audience, Rejection, status};
@@ -38,6 +38,7 @@ pub(crate) struct Case {
     /// What the decision looked at.
     pub(crate) evidence: Evidence,
     acting: Option<Acting>,
+    granted: Option<Reason>,
     /// What the first credential claims; proven only where the evidence says so.
     claimed: Option<Claimed>,
     /// The upstream's name, once something was sent to it.
@@ -68,6 +69,7 @@ impl Case {
             navigation: None,
             evidence: Evidence::default(),
             acting: None,
+            granted: None,
             claimed: None,
             upstream: None,
             acted_as: None,
@@ -109,7 +111,7 @@ impl Case {
     }
 
     /// Notes a request that was read.
-    pub(super) fn read(&mut self, raw: &RawRequest, cors: &Cors) {
+    pub(super) fn read(&mut self, raw: &RawRequest, cors: &Cors, finder: &Finder) {
         self.request_id = raw.request_id().as_str().into();
         self.method = raw.method().clone();
         self.path = cut(raw.path().as_str());
@@ -123,7 +125,9 @@ impl Case {
             cors_origin: origin.cloned(),
         };
         if raw.is_navigation() {
-            self.navigation = Some(match raw.query() {
+            // A login page is told where to, never with what: it may be another's, and is logged.
+            let query = raw.query().and_then(|query| finder.without_tokens(query));
+            self.navigation = Some(match query {
                 Some(query) => format!("{}?{query}", raw.path().as_str()),
                 None => raw.path().as_str().to_owned(),
             });
@@ -148,6 +152,7 @@ impl Case {
 
     /// Notes who was let through.
     pub(super) fn granted(&mut self, grant: &Grant) {
+        self.granted = Some(grant.reason());
         self.acting = grant.principal().map(|principal| Acting {
             user: principal.user().clone(),
             account: principal.account().cloned(),
@@ -213,6 +218,15 @@ impl Case {
             _ => false,
         };
         line
+    }
+
+    /// The line of a request that was let through and given up by the client before its answer;
+    /// 499 as nginx logs it.
+    pub(super) fn abandoned(&self, warn_age: Option<Duration>) -> Option<Line> {
+        let status = StatusCode::from_u16(499).ok()?;
+        let mut line = self.allowed(self.granted?, status, warn_age);
+        line.detail = Some("the client went away before the answer".to_owned());
+        Some(line)
     }
 
     fn line(&self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {

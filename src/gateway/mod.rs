@@ -25,14 +25,14 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use crate::audit::{Line, Slot};
 use crate::auth::{Ask, FetchSite, Grant, OriginFacts};
 use crate::config::Access;
-use crate::credential::{Carriers, RepeatedCookie};
+use crate::credential::{Carriers, Presented, RepeatedCookie};
 use crate::directory::Lease;
 use crate::drain::Drain;
 use crate::forward::{self, BodyFault, BodyWatch, ForwardRequest, RequestBody, UploadRules};
 use crate::reason::Reason;
 use crate::reject::{self, Rejection};
 use crate::route::Matched;
-use crate::telemetry::{Clock, Metrics, Trace, UnixTime};
+use crate::telemetry::{Clock, Trace, UnixTime};
 use crate::upstream::{Pools, UpstreamBody};
 use crate::wire::{ConnectionInfo, RawRequest, WireError};
 
@@ -118,22 +118,6 @@ impl Core {
     }
 }
 
-/// A request counts as in flight as long as this lives: also until its client gives it up.
-struct InFlight<'a>(&'a Metrics);
-
-impl<'a> InFlight<'a> {
-    fn begin(metrics: &'a Metrics) -> Self {
-        metrics.in_flight.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.dec();
-    }
-}
-
 /// Serves one request to its response.
 pub async fn serve(
     core: &Rc<Core>,
@@ -141,16 +125,47 @@ pub async fn serve(
     arrival: Arrival<'_>,
 ) -> Response<ResponseBody> {
     let gateway = &core.gateway;
-    let _in_flight = InFlight::begin(&gateway.metrics);
-    let mut case = Case::begin(arrival.info);
-    let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut case));
+    let mut open = Open::new(gateway, Case::begin(arrival.info));
+    let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut open.case));
     let outcome = line
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
-    match outcome {
+    let response = match outcome {
         Ok(response) => response,
-        Err(rejection) => gateway.refuse(&case, rejection).await,
+        Err(rejection) => gateway.refuse(&open.case, rejection).await,
+    };
+    open.answered = true;
+    response
+}
+
+/// A request that has not been answered yet. Dropped before that, the client has given it up; what
+/// was granted by then may have been acted on, and has its line all the same.
+struct Open<'a> {
+    gateway: &'a Gateway,
+    case: Case,
+    answered: bool,
+}
+
+impl<'a> Open<'a> {
+    fn new(gateway: &'a Gateway, case: Case) -> Self {
+        gateway.metrics.in_flight.inc();
+        Self {
+            gateway,
+            case,
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.gateway.metrics.in_flight.dec();
+        if !self.answered
+            && let Some(line) = self.case.abandoned(self.gateway.warn_age)
+        {
+            self.gateway.audit.offer(&line);
+        }
     }
 }
 
@@ -162,7 +177,9 @@ async fn straight_line(
     case: &mut Case,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let gateway = &core.gateway;
-    let now = Clock.now()?;
+    let now = Clock
+        .now()
+        .inspect_err(|_| case.early(request.method(), request.uri().path()))?;
     let (mut head, body) = request.into_parts();
     if let Some(answer) = gateway.well_known(&head, case) {
         return Ok(answer.map(forward::ResponseBody::full));
@@ -188,13 +205,10 @@ async fn straight_line(
     let slot = gateway.audit.reserve().await?;
     case.granted(&decided.grant);
 
-    let forward = match decided.forward.take() {
-        None => {
-            let answer = gateway.token_endpoint(&decided.grant, now)?;
-            let answer = answer.map(forward::ResponseBody::full);
-            return Ok(gateway.finish(answer, case, &decided.grant, slot).0);
-        }
-        Some(forward) => forward,
+    let Some(forward) = decided.forward.take() else {
+        let answer = gateway.token_endpoint(&decided.grant, now)?;
+        let answer = answer.map(forward::ResponseBody::full);
+        return Ok(gateway.finish(answer, case, &decided.grant, slot).0);
     };
     case.upstream = gateway
         .upstream_names
@@ -254,7 +268,7 @@ impl Gateway {
             None => RawRequest::read(head, has_body, info, &self.limits, &self.request_id_header),
         };
         let raw = read.map_err(|unreadable| case.unreadable(*unreadable, &self.cors))?;
-        case.read(&raw, &self.cors);
+        case.read(&raw, &self.cors, &self.finder);
         self.same_server(&raw, certificate).await?;
         // 2. Its route.
         let matched = self.routes.find(&raw)?;
@@ -264,12 +278,10 @@ impl Gateway {
         // 3. Its tenant.
         let nobody = matched.preflight.is_some() || matched.route.config().access == Access::Public;
         let tenant = self.tenants.resolve(&raw, !nobody).await?;
-        trace.note("tenant sources", || {
-            serde_json::json!(format!("{tenant:?}"))
-        });
+        trace.note("tenant sources", || serde_json::json!(tenant.to_string()));
         // 4. What it carries, read before sanitising takes it away; a public route never looks.
         let presented = if nobody {
-            Default::default()
+            Presented::default()
         } else {
             self.find(&raw, &matched)?
         };
@@ -352,11 +364,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn find(
-        &self,
-        raw: &RawRequest,
-        matched: &Matched,
-    ) -> Result<crate::credential::Presented, Rejection> {
+    fn find(&self, raw: &RawRequest, matched: &Matched) -> Result<Presented, Rejection> {
         let protocols: Option<Vec<&str>> = raw
             .websocket()
             .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());

@@ -21,6 +21,7 @@ use super::sending::{self, Sending};
 use super::tls::Certificates;
 use crate::config::Limits;
 use crate::gateway::{self, Arrival, Core};
+use crate::telemetry::Clock;
 use crate::wire::{ConnectionInfo, Heads, WatchedIo};
 
 /// How long a connection may be idle between two requests: longer than the 60 s after which common
@@ -54,6 +55,12 @@ impl Door {
     pub(super) async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         let metrics = &self.core.gateway().metrics;
         if super::listen::prepare(&stream).is_err() {
+            return;
+        }
+        // Nothing can be judged without the time, and hyper itself panics while the clock stands
+        // before 1970.
+        if Clock.now().is_err() {
+            tracing::error!("the system clock stands before 1970; connections are closed");
             return;
         }
         let local = stream.local_addr().unwrap_or(self.address);

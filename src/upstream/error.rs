@@ -19,12 +19,9 @@ pub enum UpstreamError {
     /// The upstream answered what it must not, or hung up instead of answering.
     #[error("the upstream broke the protocol: {0}")]
     Protocol(String),
-    /// The request's body failed on the client's side.
+    /// The request's body failed or stalled on the client's side.
     #[error("the request body ended early")]
     RequestBody,
-    /// The client sent no more of the request's body for too long.
-    #[error("the request body did not come in time")]
-    RequestStalled,
     /// A defect of the gateway.
     #[error("the request could not be sent")]
     Internal,
@@ -39,8 +36,7 @@ impl UpstreamError {
             Self::Unreachable(_) => Reason::UpstreamUnreachable,
             Self::Timeout => Reason::UpstreamTimeout,
             Self::Protocol(_) => Reason::UpstreamProtocol,
-            Self::RequestBody => Reason::MalformedRequest,
-            Self::RequestStalled => Reason::RequestTimeout,
+            Self::RequestBody => Reason::RequestTimeout,
             Self::Internal => Reason::InternalError,
         }
     }

@@ -400,8 +400,7 @@ where
                 let now = progress.turn();
                 if limit(now) <= Instant::now() {
                     return Err(Failed::Late(match now.0 {
-                        Turn::Client => UpstreamError::RequestStalled,
-                        Turn::Failed => UpstreamError::RequestBody,
+                        Turn::Client | Turn::Failed => UpstreamError::RequestBody,
                         Turn::Upstream | Turn::Done => UpstreamError::Timeout,
                     }));
                 }

@@ -95,7 +95,7 @@ async fn an_upload_that_the_client_stalls_is_the_clients() {
             assert_eq!(head(&mut stream).await, "", "closed");
         };
         let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(request)));
-        assert_eq!(answer.unwrap_err(), UpstreamError::RequestStalled);
+        assert_eq!(answer.unwrap_err(), UpstreamError::RequestBody);
     })
     .await;
 }
