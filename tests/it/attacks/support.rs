@@ -103,17 +103,14 @@ impl Attack {
             "the upstream saw {shown:?}"
         );
         let reason = response.reason();
-        match &reason {
-            Some(reason) => {
-                assert!(reasons.contains(&&**reason), "{shown:?}: {reason}");
-                self.scene.check_refusal(&response, status, reason);
-            }
-            None => {
-                assert!(response.body.is_empty(), "{shown:?}: {}", response.text());
-                self.eventually("it is counted", || {
-                    self.metric("countersign_protocol_errors_total") > errors
-                });
-            }
+        if let Some(reason) = &reason {
+            assert!(reasons.contains(&&**reason), "{shown:?}: {reason}");
+            self.scene.check_refusal(&response, status, reason);
+        } else {
+            assert!(response.body.is_empty(), "{shown:?}: {}", response.text());
+            eventually("it is counted", || {
+                self.metric("countersign_protocol_errors_total") > errors
+            });
         }
         reason
     }
@@ -121,11 +118,6 @@ impl Attack {
     /// One metric without labels; zero where it is not there.
     pub(super) fn metric(&self, name: &str) -> f64 {
         metric(self.gateway(), name)
-    }
-
-    #[track_caller]
-    pub(super) fn eventually(&self, what: &str, holds: impl FnMut() -> bool) {
-        eventually(what, holds);
     }
 
     /// Another caller is served as if nothing had happened, nothing is left open, and the secret
@@ -146,7 +138,7 @@ impl Attack {
             "countersign_connections",
             "countersign_streams",
         ] {
-            self.eventually(gauge, || self.metric(gauge) == 0.0);
+            eventually(gauge, || self.metric(gauge) == 0.0);
         }
         let signature = self.token.rsplit('.').next().expect("three parts");
         self.scene.never_written(signature);

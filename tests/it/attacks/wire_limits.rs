@@ -1,6 +1,6 @@
 //! C24: sizes have limits, each with its answer, and what is over them costs no memory.
 
-use super::support::Attack;
+use super::support::{Attack, eventually};
 
 fn answered(attack: &Attack, bytes: &[u8]) -> u16 {
     let before = attack.upstream().bytes();
@@ -55,8 +55,8 @@ fn c24_heads_beyond_the_limits_are_refused() {
         let got = answered(&attack, &request.bytes());
         let length = request.head_bytes().len();
         // What no buffer takes is answered by the protocol layer, with whatever it calls it.
-        let bare = length > 60_000 && [400, 414, 431].contains(&got);
-        assert!(got == status || bare, "{length}: {got} for {status}");
+        let beyond = length > 60_000 && [400, 414, 431].contains(&got);
+        assert!(got == status || beyond, "{length}: {got} for {status}");
     }
     attack.calm();
 }
@@ -143,7 +143,7 @@ fn c24_a_length_of_many_terabytes_is_no_allocation() {
     client.abort();
     let grown = attack.gateway().peak_memory().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown}");
-    attack.eventually("the uploads have ended", || {
+    eventually("the uploads have ended", || {
         attack.metric("countersign_requests_in_flight") == 0.0
     });
     for seen in attack.upstream().requests() {

@@ -273,7 +273,7 @@ fn c23_an_http2_client_that_does_not_read_is_put_out() {
 #[test]
 fn c23_a_slow_reader_gets_all_of_it() {
     let upstream = Recorder::answering(|exchange: &mut Exchange<'_>| {
-        exchange.respond(200, &[], &[b'x'; 40_000]);
+        exchange.respond(200, &[], &vec![b'x'; 40_000]);
     });
     let attack = impatient(upstream);
     let bearer = format!("Bearer {}", attack.token);
@@ -301,7 +301,7 @@ fn c23_a_slow_reader_gets_all_of_it() {
 /// Thousands of connections that are open and say nothing cost little and keep nobody out.
 #[test]
 fn c23_many_idle_connections_cost_little() {
-    const COUNT: usize = 900;
+    const COUNT: u32 = 900;
     let attack = Attack::with(|builder| builder.set("listeners", H2C));
     let bearer = format!("Bearer {}", attack.token);
     let before = attack.gateway().peak_memory();
@@ -314,7 +314,7 @@ fn c23_many_idle_connections_cost_little() {
         idle.push(client);
     }
     eventually("all are served", || {
-        attack.metric("countersign_connections") >= COUNT as f64
+        attack.metric("countersign_connections") >= f64::from(COUNT)
     });
     attack
         .gateway()
@@ -322,7 +322,7 @@ fn c23_many_idle_connections_cost_little() {
         .expect_status(200);
     let grown = attack.gateway().peak_memory().saturating_sub(before);
     println!("{COUNT} idle HTTP/2 connections: {} KiB", grown >> 10);
-    assert!(grown / COUNT as u64 <= 64 << 10, "{grown}");
+    assert!(grown / u64::from(COUNT) <= 64 << 10, "{grown}");
     drop(idle);
     attack.calm();
 }

@@ -9,6 +9,9 @@ use crate::harness::{Exchange, Recorder, echo_messages, upgrade_headers};
 
 /// The `Sec-WebSocket-Accept` of the harness's key.
 const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
+const UP: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 const SMUGGLED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsmuggl";
 
 fn switching(fields: String) -> Recorder {
@@ -126,9 +129,6 @@ fn c16_upgrades_other_than_a_websocket_go_no_further() {
 #[test]
 fn c16_a_handshake_that_is_none_is_refused() {
     let attack = Attack::new();
-    const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
-    const UP: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     for text in [
         format!(
             "GET /ws HTTP/1.1\r\n{{auth}}Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n{KEY}{VERSION}\r\n"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::support::Attack;
-use crate::harness::{Exchange, Recorder, Request, Scene, Token};
+use crate::harness::{Exchange, H2Upstream, Recorder, Request, Scene, Token};
 
 fn one_core(upstream: Recorder) -> Attack {
     Attack::on(Scene::before(upstream, |builder| {
@@ -235,6 +235,40 @@ fn c19_a_truncated_response_is_a_reset_where_the_end_of_the_connection_is_its_en
     assert!(bytes.ends_with(b"\r\n\r\nwhole"));
     drop(client);
     attack.calm();
+}
+
+/// Over an HTTP/2 upstream all users share one connection's window: those who do not read what they
+/// asked for must not keep what others asked for from coming.
+#[test]
+fn c23_readers_that_stop_do_not_hold_up_a_shared_upstream_connection() {
+    let upstream = H2Upstream::start();
+    let url = upstream.url();
+    let attack = Attack::with(|builder| {
+        builder.set("workers", "1").set(
+            "upstreams",
+            &format!("[ {{ name: app, servers: [ \"{url}\" ], protocol: h2c }} ]"),
+        )
+    });
+    let data = vec![b'x'; 24 << 20];
+    let stalled: Vec<_> = (0..6)
+        .map(|_| {
+            // The echo of all this comes back, and nobody takes it.
+            let mut client = attack.client();
+            client.send(&attack.request("POST", "/echo").body(&data).bytes());
+            client
+        })
+        .collect();
+    for round in 0..20 {
+        let body = format!("fair {round}");
+        let request = Request::post("/fair", body.as_bytes())
+            .bearer(&Token::user("7").account("14").signed());
+        let response = attack.gateway().send(&request).expect_status(200);
+        assert_eq!(response.text(), body);
+    }
+    for client in stalled {
+        client.abort();
+    }
+    attack.settled();
 }
 
 #[test]
