@@ -68,7 +68,7 @@ impl WireError {
                 | Self::Malformed(_)
                 | Self::HeadersTooLarge
                 | Self::UriTooLong
-                // What follows a CONNECT is the tunnel that the client hoped for.
+                // What follows a CONNECT may already be meant for the tunnel.
                 | Self::MethodNotAllowed
         )
     }

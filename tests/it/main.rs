@@ -17,6 +17,7 @@
 
 mod harness;
 
+mod abandoned;
 mod admin;
 mod attacks;
 mod big;
@@ -28,8 +29,11 @@ mod directory;
 mod forwarding;
 mod headers;
 mod http2;
+mod live;
 mod paths;
+mod proxy_protocol;
 mod server;
+mod soak;
 mod storm;
 mod tenants;
 mod websockets;

@@ -381,12 +381,12 @@ fn a42_every_algorithm_proves_itself_before_the_port_opens() {
     ]
     .map(|algorithm| (algorithm, Key::generate(algorithm)))
     .into();
-    let mut issuers = String::new();
-    for (algorithm, _) in &keys {
-        issuers.push_str(&format!(
+    let issuer_of = |algorithm: &str| {
+        format!(
             "- name: {algorithm}\n  issuer: https://{algorithm}.test\n  algorithms: [{algorithm}]\n  public_key_file: {algorithm}.pem\n  claims: {{ user: user_id, account: account_id }}\n"
-        ));
-    }
+        )
+    };
+    let issuers: String = keys.iter().map(|(name, _)| issuer_of(name)).collect();
     let scene = Scene::with(|mut builder| {
         for (algorithm, key) in &keys {
             builder = builder.file(&format!("{algorithm}.pem"), &key.public_pem());
