@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use http_body::Body as _;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -175,20 +175,31 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
+/// The client's side of a WebSocket.
+pub(super) struct ClientSide {
+    pub(super) upgrade: OnUpgrade,
+    pub(super) reset: fn(Upgraded),
+    pub(super) hold: Box<dyn Any + Send>,
+}
+
 /// Carries a WebSocket in a task of its own, and answers the client's handshake.
 pub(super) fn tunnel(
     core: &Rc<Core>,
     mut response: Response<UpstreamBody>,
-    client: OnUpgrade,
+    client: ClientSide,
     decided: Decided,
     mut line: Line,
-    hold: Box<dyn Any + Send>,
 ) -> Response<ResponseBody> {
+    let ClientSide {
+        upgrade,
+        reset,
+        hold,
+    } = client;
     let upstream = hyper::upgrade::on(&mut response);
     let (blocker, core) = (core.drain.blocker(), Rc::clone(core));
     tokio::task::spawn_local(async move {
         let started = Instant::now();
-        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else {
+        let (Ok(client), Ok(upstream)) = (upgrade.await, upstream.await) else {
             return;
         };
         let gateway = &core.gateway;
@@ -218,7 +229,7 @@ pub(super) fn tunnel(
         let report = upstream::run_held(&mut client, &mut upstream, end, options, &held).await;
         gateway.metrics.streams.dec();
         if report.reset_client {
-            upstream::reset(client.into_inner());
+            reset(client.into_inner());
         }
         if report.reset_upstream {
             upstream::reset(upstream.into_inner());

@@ -31,17 +31,6 @@ pub(crate) const UNIT_ONLY: &[((char, u8), &str)] = &[];
 pub(crate) const PENDING: &[(char, u8)] = &[
     // PROXY protocol: until it is there, the key is refused.
     ('B', 15),
-    ('C', 2),
-    ('C', 3),
-    ('C', 4),
-    ('C', 22),
-    ('C', 26),
-    ('C', 31),
-    ('D', 4),
-    ('D', 6),
-    ('D', 11),
-    ('D', 12),
-    ('D', 13),
 ];
 
 /// What is sent, or what fails, case by case.
