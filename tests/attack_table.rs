@@ -39,9 +39,8 @@ impl Test {
 
     /// What it shows: its name without the cases.
     fn outcome(&self) -> String {
-        let words: Vec<&str> = self.name.split('_').collect();
-        let cases = ids(&self.name).len();
-        words[cases..].join(" ")
+        let words = self.name.split('_').skip(ids(&self.name).len());
+        words.collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -13,7 +13,7 @@ use super::origin::{self, OriginFacts};
 use super::principal::{Grant, Principal, VerifiedCredential};
 use crate::config::{Config, Conflict, OnMismatch, Origins};
 use crate::credential::Presented;
-use crate::directory::{Binding, Directory, Lease, Live};
+use crate::directory::{Binding, Directory, Lease, Live, Revocations};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
 use crate::telemetry::{Trace, UnixTime};
@@ -91,6 +91,7 @@ pub struct Authenticator {
     verifier: Arc<Verifier>,
     directory: Arc<Directory>,
     tenants: Arc<Tenants>,
+    revocations: Arc<Revocations>,
     conflict: Conflict,
     origins: Origins,
 }
@@ -103,11 +104,13 @@ impl Authenticator {
         verifier: Arc<Verifier>,
         directory: Arc<Directory>,
         tenants: Arc<Tenants>,
+        revocations: Arc<Revocations>,
     ) -> Self {
         Self {
             verifier,
             directory,
             tenants,
+            revocations,
             conflict: config.conflict,
             origins: config.origins.clone(),
         }
@@ -165,9 +168,13 @@ impl Authenticator {
 
         // Steps 6 and 7, with the lease registered first.
         let lease = lease.map(|slot| slot.insert(self.directory.leases().register(&tenant)));
+        for credential in &verified {
+            self.refuse_revoked(&tenant, credential, None, now)?;
+        }
         let principal = self
             .establish(&tenant, acting, route, evidence, trace)
             .await?;
+        self.refuse_revoked(&tenant, acting, Some(principal.user()), now)?;
         self.same_live_user(&verified, &principal).await?;
         if let Some(lease) = lease {
             lease.narrow(principal.binding());
@@ -177,10 +184,11 @@ impl Authenticator {
 
     /// Decides an open stream again, from the live record of now. `Ok(false)` when the answer is
     /// another user, account or tenant.
-    pub async fn still_stands(&self, standing: &Standing) -> Result<bool, Denial> {
+    pub async fn still_stands(&self, standing: &Standing, now: UnixTime) -> Result<bool, Denial> {
         let mut evidence = Evidence::default();
         let (tenant, verified) = (&standing.tenant, &standing.verified);
         self.speaks_for(verified, tenant)?;
+        self.refuse_revoked(tenant, verified, Some(&standing.user), now)?;
         let principal = self
             .establish(
                 tenant,
@@ -218,6 +226,21 @@ impl Authenticator {
             }));
         }
         Ok(verified)
+    }
+
+    /// A token that was revoked, by its id or by its user, is none.
+    fn refuse_revoked(
+        &self,
+        tenant: &TenantId,
+        credential: &VerifiedCredential,
+        user: Option<&UserId>,
+        now: UnixTime,
+    ) -> Result<(), Denial> {
+        let token = credential.token();
+        if self.revocations.refuses(tenant, token, user, now)? {
+            return Err(Denial::TokenRevoked);
+        }
+        Ok(())
     }
 
     /// Two credentials are one identity when tenant and subject agree and, where the token's account

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sql::{self, Dialect, Query};
-use super::{Context, headers, urls};
+use super::{Context, headers, push, urls};
 use crate::config::raw;
 use crate::config::types::{
-    Directory, DirectoryCache, DirectoryLimits, DirectorySource, KeyPath, Tenants,
+    Directory, DirectoryCache, DirectoryLimits, DirectorySource, Invalidation, KeyPath, Tenants,
 };
 use crate::telemetry::Redacted;
 
@@ -39,11 +39,17 @@ pub(super) fn directory(
         concurrent: usize::try_from(raw.limits.concurrent).unwrap_or(usize::MAX),
         queue: usize::try_from(raw.limits.queue).unwrap_or(usize::MAX),
     };
+    let invalidation = raw.invalidation.as_ref();
+    let invalidation = invalidation.map_or_else(
+        || Some(Invalidation::default()),
+        |invalidation| push::invalidation(invalidation, source.as_ref(), tenants, cx),
+    );
     Some(Directory {
         at,
         source: source?,
         cache,
         limits,
+        invalidation: invalidation?,
     })
 }
 
@@ -97,7 +103,7 @@ fn postgres(
 }
 
 /// The URL is never shown: it holds a password.
-fn postgres_url(url: &str, at: &KeyPath, cx: &mut Context<'_>) {
+pub(super) fn postgres_url(url: &str, at: &KeyPath, cx: &mut Context<'_>) {
     let scheme = url.starts_with("postgres://") || url.starts_with("postgresql://");
     if !scheme || url.parse::<sqlx::postgres::PgConnectOptions>().is_err() {
         cx.fault(

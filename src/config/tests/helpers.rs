@@ -20,6 +20,7 @@ pub(super) fn environment(name: &str) -> Option<String> {
         "JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".to_owned()),
         "DATABASE_URL" => Some("postgres://app:canary@localhost/app".to_owned()),
         "COUNTERSIGN_ADMIN_TOKEN" => Some("admin-token-canary".to_owned()),
+        "REDIS_URL" => Some("redis://app:canary@localhost/0".to_owned()),
         "EMPTY" => Some(String::new()),
         "TRUE" => Some("true".to_owned()),
         "SEVEN" => Some("7".to_owned()),

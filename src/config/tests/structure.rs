@@ -136,7 +136,6 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
             "credentials: [{ django_session: { cookie: sessionid } }]",
             "credentials[0].django_session",
         ),
-        ("revocations: { store: postgres }", "revocations.store"),
         ("limits: { rate: { client: 5 } }", "limits.rate"),
         ("telemetry: { otlp: http://x }", "telemetry.otlp"),
         ("preset: django", "preset"),
@@ -169,8 +168,8 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
         &[(6, "directory.source.mysql", words)],
     );
     refused(
-        &SMALL.replace("  source:", "  invalidation: { redis: {} }\n  source:"),
-        &[(5, "directory.invalidation", words)],
+        &SMALL.replace("  source:", "  invalidation: { outbox: {} }\n  source:"),
+        &[(5, "directory.invalidation.outbox", words)],
     );
     good(&format!(
         "{SMALL}    health_check: null\n    tls: {{ client_certificate: null }}\n{}",
@@ -178,6 +177,7 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
          limits: { rate: null }\ntelemetry: { otlp: null }\n"
     ));
     good(&SMALL.replace("  source:", "  invalidation: null\n  source:"));
+    good(&SMALL.replace("  source:", "  invalidation: { outbox: null }\n  source:"));
 }
 
 #[test]

@@ -204,6 +204,7 @@ mod tests {
                 concurrent: 1,
                 queue: 1,
             },
+            invalidation: config::Invalidation::default(),
         })
         .unwrap()
     }

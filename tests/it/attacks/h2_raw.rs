@@ -27,7 +27,7 @@ pub(super) fn answer(address: SocketAddr, block: &[u8]) -> Answer {
     let mut kind = 1;
     while let Some(piece) = pieces.next() {
         let end_headers = if pieces.peek().is_none() { 4 } else { 0 };
-        let end_stream = if kind == 1 { 1 } else { 0 };
+        let end_stream = u8::from(kind == 1);
         bytes.extend(frame(kind, end_headers | end_stream, 1, piece));
         kind = 9;
     }

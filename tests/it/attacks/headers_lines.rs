@@ -289,7 +289,7 @@ fn b26_tens_of_thousands_of_fields_over_http2_harm_nobody() {
     let scene = Scene::with(|builder| builder.set("listeners", H2C));
     // GET, https, /, and 30,000 times `accept-encoding: gzip, deflate`, a byte each (RFC 7541).
     let mut block = vec![0x82, 0x87, 0x84];
-    block.extend([0x90; 30_000]);
+    block.extend(vec![0x90; 30_000]);
     // A refusal, a reset or the end of the connection: anything but a hang or a success.
     let answer = h2_raw::answer(scene.gateway.address(), &block);
     assert!(!matches!(answer, Answer::Headers(0x88)), "{answer:?}");

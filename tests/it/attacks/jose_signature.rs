@@ -138,7 +138,7 @@ fn a33_base64url_has_one_form() {
     let scene = Scene::new();
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     // A token in which the letters that differ between the alphabets do occur.
-    let good = (0..)
+    let good = (0..1000)
         .map(|number| token().claim("n", number).claim("t", "??>>~~").signed())
         .find(|token| token.contains('-') && token.contains('_'))
         .expect("one of them");

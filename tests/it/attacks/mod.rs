@@ -15,6 +15,7 @@ mod jose_cache;
 mod jose_claims;
 mod jose_clock;
 mod jose_header;
+mod jose_issuers;
 mod jose_keys;
 mod jose_remote;
 mod jose_signature;
