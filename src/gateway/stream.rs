@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{Response, StatusCode};
@@ -48,7 +49,7 @@ pub(super) async fn send_under_lease(
         sent = &mut answer => return Ok(sent?),
         () = sleep(PATIENCE) => {}
     }
-    let (standing, held) = (Standing::of(principal, route), Cell::new(false));
+    let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
     tokio::select! {
         biased;
         (_, reason) = ended(core, &standing, None, &held) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
@@ -61,7 +62,7 @@ async fn ended(
     core: &Core,
     standing: &Standing,
     lease: Option<Lease>,
-    held: &Cell<bool>,
+    held: &AtomicBool,
 ) -> (StreamEnd, Reason) {
     let gateway = &core.gateway;
     let streams = &gateway.streams;
@@ -90,7 +91,7 @@ async fn ended(
             () = sleep_until(next) => {}
         }
         // Until the answer is there, nothing more is done in the name of the old one.
-        held.set(true);
+        held.store(true, Relaxed);
         next = Instant::now() + again(core);
         let Ok(now) = Clock.now() else {
             return (going_away("clock"), Reason::InternalError);
@@ -98,7 +99,7 @@ async fn ended(
         match gateway.authenticator.still_stands(standing, now).await {
             Ok(true) => {
                 unanswered = None;
-                held.set(false);
+                held.store(false, Relaxed);
             }
             Ok(false) => {
                 return (
@@ -208,7 +209,7 @@ pub(super) fn tunnel(
             idle: gateway.streams.idle,
         };
         let Decided { grant, lease, .. } = decided;
-        let (last, held) = (Cell::new(None), Cell::new(false));
+        let (last, held) = (Cell::new(None), AtomicBool::new(false));
         let end = async {
             match &grant {
                 Grant::Member(route, principal) => {
@@ -285,7 +286,7 @@ pub(super) fn watch_body(
             watched.is_stream.set(true);
             core.gateway.metrics.streams.inc();
             let _counted = Counted(Rc::clone(&core));
-            let (_, reason) = ended(&core, &standing, None, &Cell::new(false)).await;
+            let (_, reason) = ended(&core, &standing, None, &AtomicBool::new(false)).await;
             watched.reason.set(Some(reason));
             scissors.now();
         }

@@ -8,9 +8,9 @@
 //! The end is looked at before any byte is moved, on every poll. The tunnel decides nothing: when
 //! a lease ends, and with which code, is the caller's.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
     E: Future<Output = StreamEnd>,
 {
-    run_held(client, upstream, end, options, &Cell::new(false)).await
+    run_held(client, upstream, end, options, &AtomicBool::new(false)).await
 }
 
 /// As [`run`], and while `held` is true no byte of the client reaches the upstream: `end` sets it
@@ -95,7 +95,7 @@ pub async fn run_held<C, U, E>(
     mut upstream: U,
     end: E,
     options: TunnelOptions,
-    held: &Cell<bool>,
+    held: &AtomicBool,
 ) -> TunnelReport
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -289,7 +289,7 @@ async fn carry<C, U, E>(
     down: &mut Pipe,
     end: E,
     options: TunnelOptions,
-    held: &Cell<bool>,
+    held: &AtomicBool,
 ) -> EndedBy
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -305,7 +305,7 @@ where
             return Poll::Ready(EndedBy::Lease(end));
         }
         let before = (up.bytes, down.bytes);
-        let upwards = if held.get() {
+        let upwards = if held.load(Relaxed) {
             Poll::Pending
         } else {
             up.poll(cx, client, upstream)
