@@ -4,6 +4,7 @@
 mod examples;
 mod helpers;
 mod meaning;
+mod push;
 mod resolved;
 mod structure;
 mod yaml;

@@ -55,7 +55,7 @@ impl Redis {
         let mut line = String::new();
         let output = keeper.stdout.take().expect("piped");
         BufReader::new(output).read_line(&mut line).expect("a pid");
-        self.pid = line.trim().to_owned();
+        line.trim().clone_into(&mut self.pid);
         self.keeper = Some(keeper);
         let deadline = Instant::now() + PATIENCE;
         while self

@@ -65,15 +65,15 @@ fn until_account(scene: &Scene, user: &str, account: &str) {
     });
 }
 
-/// A number of the gateway's.
-fn metric(gateway: &Gateway, name: &str) -> f64 {
+/// A number of the gateway's, all of which are whole here.
+fn metric(gateway: &Gateway, name: &str) -> u64 {
     let text = gateway.admin(&Request::get("/metrics")).text();
     let line = text
         .lines()
         .find(|line| line.split([' ', '{']).next() == Some(name));
     let value = line.and_then(|line| line.rsplit(' ').next());
     value
-        .and_then(|value| value.parse().ok())
+        .and_then(|value| value.trim_end_matches(".0").parse().ok())
         .unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
@@ -81,7 +81,7 @@ fn metric(gateway: &Gateway, name: &str) -> f64 {
 #[track_caller]
 fn until_push(gateway: &Gateway, up: bool) {
     until(&format!("push is up: {up}"), || {
-        metric(gateway, "countersign_push_up") == f64::from(u8::from(up))
+        metric(gateway, "countersign_push_up") == u64::from(up)
     });
     let ready = gateway
         .admin(&Request::get("/readyz"))

@@ -27,13 +27,11 @@ fn revoke(scene: &Scene, message: &Value, status: u16) -> Value {
 
 fn passes(scene: &Scene, token: &Token) -> bool {
     let response = scene.gateway.send(&get(token));
-    match response.status() {
-        200 => true,
-        _ => {
-            scene.check_refusal(&response, 401, "token_revoked");
-            false
-        }
+    if response.status() == 200 {
+        return true;
     }
+    scene.check_refusal(&response, 401, "token_revoked");
+    false
 }
 
 #[test]
