@@ -17,7 +17,7 @@ fn d11_two_routes_that_tie() {
             "path: /a, methods: [POST]",
         ),
         ("path: /a, methods: [GET]", "path: /a"),
-        ("path: =/a", "path: =/a/"),
+        ("path: =/a", "path: =/a"),
         (
             "path: /, host: A.example.com",
             "path: /, host: a.example.com",
