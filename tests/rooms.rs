@@ -23,6 +23,7 @@ const ROOMS: &[&str] = &[
     "net",
     "credential",
     "token",
+    "session",
     "directory",
     "route",
     "auth",

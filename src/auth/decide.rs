@@ -10,14 +10,17 @@ use serde_json::json;
 
 use super::denial::Denial;
 use super::origin::{self, OriginFacts};
-use super::principal::{Grant, Principal, VerifiedCredential};
+use super::principal::{Grant, Principal};
+use super::proof::{Proof, VerifiedCredential};
+use super::session::{self, Sessions, Unusable};
 use crate::config::{Config, Conflict, OnMismatch, Origins};
-use crate::credential::Presented;
+use crate::credential::{Form, Presented, PresentedToken};
 use crate::directory::{Binding, Directory, Lease, Live};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
+use crate::session::{CsrfFacts, csrf_passes};
 use crate::telemetry::{Trace, UnixTime};
-use crate::token::{VerifiedToken, Verifier};
+use crate::token::Verifier;
 
 /// What a request asks to be decided on.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct Ask {
     pub presented: Presented,
     /// Where it comes from.
     pub origin: OriginFacts,
+    /// What Django's CSRF check would look at; for requests with a session and an unsafe method.
+    pub csrf: Option<CsrfFacts>,
 }
 
 /// What a decision looked at, for the audit line; filled in as far as the decision came.
@@ -39,6 +44,8 @@ pub struct Evidence {
     pub verified: Option<Arc<VerifiedCredential>>,
     /// The live record of its subject.
     pub binding: Option<Arc<Binding>>,
+    /// The hash of a session's key, also of one that turned out to be dead.
+    pub session: Option<Arc<str>>,
 }
 
 /// What an open stream stands on: the answer that must stay the same.
@@ -80,8 +87,8 @@ impl Standing {
 
     /// The credential it rests on.
     #[must_use]
-    pub fn token(&self) -> &Arc<VerifiedToken> {
-        self.verified.token()
+    pub const fn verified(&self) -> &Arc<VerifiedCredential> {
+        &self.verified
     }
 }
 
@@ -93,6 +100,9 @@ pub struct Authenticator {
     tenants: Arc<Tenants>,
     conflict: Conflict,
     origins: Origins,
+    sessions: Sessions,
+    /// Whether a session reaches the upstream as a bearer token, for which the app checks no CSRF.
+    sessions_as_bearer: bool,
 }
 
 impl Authenticator {
@@ -110,6 +120,12 @@ impl Authenticator {
             tenants,
             conflict: config.conflict,
             origins: config.origins.clone(),
+            sessions: Sessions::build(config),
+            sessions_as_bearer: config
+                .identity
+                .reissue
+                .as_ref()
+                .is_some_and(|reissue| reissue.also_authorization),
         }
     }
 
@@ -138,7 +154,7 @@ impl Authenticator {
         };
 
         // Step 4: every credential is verified; one bad one refuses the request.
-        let verified = self.verify(&ask.presented, now, trace).await?;
+        let verified = self.verify(ask, now, evidence, trace).await?;
         let Some(acting) = verified.first() else {
             return match anonymous {
                 Some(access) => Ok(Grant::Public(Arc::clone(route), access.anonymous())),
@@ -156,15 +172,22 @@ impl Authenticator {
         if rests_on_cookie && !origin::may_ride(&self.origins, &ask.origin) {
             return Err(Denial::OriginNotAllowed);
         }
+        if rests_on_cookie && !route.is_endpoint() {
+            self.check_csrf(&verified, ask)?;
+        }
 
-        // Step 5: the token speaks for this tenant.
-        let tenant = self.tenant(&ask.tenant, acting).await?;
+        // Step 5: the credential speaks for this tenant.
+        let tenant = self.tenant(&ask.tenant, acting.spoken_tenant()).await?;
         trace.note("tenant", || json!({ "tenant": tenant }));
         evidence.tenant = Some(tenant.clone());
         self.speaks_for(acting, &tenant)?;
 
         // Steps 6 and 7, with the lease registered first.
         let lease = lease.map(|slot| slot.insert(self.directory.leases().register(&tenant)));
+        if lease.is_some() {
+            // A session was found before the lease; what ended it in between is seen here.
+            self.still_alive(acting, now).await?;
+        }
         let principal = self
             .establish(&tenant, acting, route, evidence, trace)
             .await?;
@@ -177,10 +200,11 @@ impl Authenticator {
 
     /// Decides an open stream again, from the live record of now. `Ok(false)` when the answer is
     /// another user, account or tenant.
-    pub async fn still_stands(&self, standing: &Standing) -> Result<bool, Denial> {
+    pub async fn still_stands(&self, standing: &Standing, now: UnixTime) -> Result<bool, Denial> {
         let mut evidence = Evidence::default();
         let (tenant, verified) = (&standing.tenant, &standing.verified);
         self.speaks_for(verified, tenant)?;
+        self.still_alive(verified, now).await?;
         let principal = self
             .establish(
                 tenant,
@@ -193,30 +217,116 @@ impl Authenticator {
         Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
     }
 
+    /// Verifies what the request carries, in the file's order. Tokens come first, since a session is
+    /// looked for in its tenant, which a token may have to name.
     async fn verify(
         &self,
-        presented: &Presented,
+        ask: &Ask,
         now: UnixTime,
+        evidence: &mut Evidence,
         trace: &mut Trace,
     ) -> Result<Vec<Arc<VerifiedCredential>>, Denial> {
-        let mut verified = Vec::with_capacity(presented.tokens().len());
-        for carried in presented.tokens() {
-            let token = self.verifier.verify(carried.token.expose(), now).await?;
-            trace.note("credential", || {
-                json!({
-                    "credential": carried.name, "issuer": token.issuer_name(), "user": token.user(),
-                    "account": token.account(), "tenant": token.tenant(), "expires": token.expires().rfc3339(),
-                    "lookup": token.lookup(), "verified": true,
-                })
-            });
-            verified.push(Arc::new(VerifiedCredential {
-                credential: carried.credential,
-                name: Arc::clone(&carried.name),
-                rests_on_cookie: carried.rests_on_cookie,
-                token: Arc::new(token),
-            }));
+        let carried = ask.presented.tokens();
+        let mut verified: Vec<(usize, Arc<VerifiedCredential>)> = Vec::with_capacity(carried.len());
+        let of_form = |form| move |(_, one): &(usize, &PresentedToken)| one.form == form;
+        for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Token)) {
+            verified.push((place, self.token(carried, now, trace).await?));
         }
-        Ok(verified)
+        let mut tenant = None;
+        for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Session)) {
+            let tenant = match &tenant {
+                Some(tenant) => tenant,
+                None => {
+                    let spoken = verified
+                        .first()
+                        .and_then(|(_, first)| first.spoken_tenant());
+                    tenant.insert(self.tenant(&ask.tenant, spoken).await?)
+                }
+            };
+            let found = self.session(carried, tenant, now, evidence, trace).await?;
+            verified.extend(found.map(|session| (place, session)));
+        }
+        verified.sort_by_key(|(place, _)| *place);
+        Ok(verified.into_iter().map(|(_, one)| one).collect())
+    }
+
+    async fn token(
+        &self,
+        carried: &PresentedToken,
+        now: UnixTime,
+        trace: &mut Trace,
+    ) -> Result<Arc<VerifiedCredential>, Denial> {
+        let token = self.verifier.verify(carried.token.expose(), now).await?;
+        trace.note("credential", || {
+            json!({
+                "credential": carried.name, "issuer": token.issuer_name(), "user": token.user(),
+                "account": token.account(), "tenant": token.tenant(), "expires": token.expires().rfc3339(),
+                "lookup": token.lookup(), "verified": true,
+            })
+        });
+        Ok(proven(carried, Proof::Token(Arc::new(token))))
+    }
+
+    /// A session; `None` when it is nobody's.
+    async fn session(
+        &self,
+        carried: &PresentedToken,
+        tenant: &TenantId,
+        now: UnixTime,
+        evidence: &mut Evidence,
+        trace: &mut Trace,
+    ) -> Result<Option<Arc<VerifiedCredential>>, Denial> {
+        let hash = session::hash(carried.token.expose());
+        evidence.session = Some(Arc::clone(&hash));
+        let found = self
+            .sessions
+            .find(carried, tenant, &self.directory, now)
+            .await
+            .map_err(|unusable| refused(unusable, carried.credential))?;
+        trace.note("credential", || {
+            json!({
+                "credential": carried.name, "session": hash,
+                "user": found.as_ref().map(session::LiveSession::user),
+                "expires": found.as_ref().map(|session| session.ends().rfc3339()),
+                "lookup": found.as_ref().map(session::LiveSession::lookup),
+                "verified": found.is_some(),
+            })
+        });
+        Ok(found.map(|session| proven(carried, Proof::Session(session))))
+    }
+
+    /// Looks for a session once more; a token stays what it is.
+    async fn still_alive(
+        &self,
+        verified: &VerifiedCredential,
+        now: UnixTime,
+    ) -> Result<(), Denial> {
+        let Some(session) = verified.session() else {
+            return Ok(());
+        };
+        let credential = verified.credential();
+        self.sessions
+            .again(session, &self.directory, credential, now)
+            .await
+            .map_err(|unusable| refused(unusable, credential))
+    }
+
+    /// Django's own CSRF check, where it will not make it: a session that becomes a bearer token.
+    fn check_csrf(&self, verified: &[Arc<VerifiedCredential>], ask: &Ask) -> Result<(), Denial> {
+        let session = verified.iter().find_map(|credential| credential.session());
+        let (Some(session), Some(facts), true) = (session, &ask.csrf, self.sessions_as_bearer)
+        else {
+            return Ok(());
+        };
+        let mut facts = facts.clone();
+        if session.csrf_in_session() {
+            facts.secret = session.csrf_secret().cloned();
+        }
+        if csrf_passes(&facts) {
+            Ok(())
+        } else {
+            Err(Denial::CsrfFailed)
+        }
     }
 
     /// Two credentials are one identity when tenant and subject agree and, where the token's account
@@ -235,18 +345,17 @@ impl Authenticator {
                 policy.on_mismatch,
                 OnMismatch::AllowMember | OnMismatch::Observe
             );
-        let agree = |a: &VerifiedToken, b: &VerifiedToken| {
-            let tenants = match (spoken_tenant(a), spoken_tenant(b)) {
+        let agree = |a: &VerifiedCredential, b: &VerifiedCredential| {
+            let tenants = match (a.spoken_tenant(), b.spoken_tenant()) {
                 (Some(a), Some(b)) => a == b,
                 _ => true,
             };
             let subjects = a.lookup() != b.lookup() || a.user() == b.user();
             tenants && subjects && (!account_decides || a.account() == b.account())
         };
-        let conflict = verified.split_first().is_some_and(|(first, rest)| {
-            rest.iter()
-                .any(|other| !agree(first.token(), other.token()))
-        });
+        let conflict = verified
+            .split_first()
+            .is_some_and(|(first, rest)| rest.iter().any(|other| !agree(first, other)));
         if conflict {
             Err(Denial::CredentialConflict)
         } else {
@@ -261,48 +370,59 @@ impl Authenticator {
         verified: &[Arc<VerifiedCredential>],
         principal: &Principal,
     ) -> Result<(), Denial> {
-        if self.conflict == Conflict::PreferFirst {
-            return Ok(());
-        }
+        let ignored = self.conflict == Conflict::PreferFirst;
         for other in verified.iter().skip(1) {
-            self.speaks_for(other, principal.tenant())?;
-            let token = other.token();
-            if token.lookup() == principal.verified().token().lookup() {
+            if ignored {
+                // It decides nothing, but a session that is dead refuses like any bad credential.
+                if other.session().is_some() {
+                    self.live(other, principal.tenant()).await?;
+                }
                 continue;
             }
-            match self
-                .directory
-                .live(principal.tenant(), token.lookup(), token.user())
-                .await?
-            {
-                Live::Known(binding) if binding.user() == principal.user() => {}
-                Live::Known(_) => return Err(Denial::CredentialConflict),
-                Live::Unknown => return Err(Denial::UserUnknown),
+            self.speaks_for(other, principal.tenant())?;
+            if other.lookup() == principal.verified().lookup() {
+                other.confirm(principal.binding())?;
+                continue;
+            }
+            if self.live(other, principal.tenant()).await?.user() != principal.user() {
+                return Err(Denial::CredentialConflict);
             }
         }
         Ok(())
     }
 
+    /// The live record of a credential's subject, against which a session has been held.
+    async fn live(
+        &self,
+        verified: &VerifiedCredential,
+        tenant: &TenantId,
+    ) -> Result<Arc<Binding>, Denial> {
+        let (lookup, user) = (verified.lookup(), verified.user());
+        match self.directory.live(tenant, lookup, user).await? {
+            Live::Known(binding) => {
+                verified.confirm(&binding)?;
+                Ok(binding)
+            }
+            Live::Unknown => Err(Denial::UserUnknown),
+        }
+    }
+
     async fn tenant(
         &self,
         answer: &TenantAnswer,
-        acting: &VerifiedCredential,
+        spoken: Option<&TenantId>,
     ) -> Result<TenantId, Denial> {
         match answer {
             TenantAnswer::Named(tenant) => Ok(tenant.clone()),
-            TenantAnswer::FromCredential | TenantAnswer::Unnamed => Ok(self
-                .tenants
-                .from_credential(spoken_tenant(acting.token()))
-                .await?),
+            TenantAnswer::FromCredential | TenantAnswer::Unnamed => {
+                Ok(self.tenants.from_credential(spoken).await?)
+            }
         }
     }
 
     fn speaks_for(&self, credential: &VerifiedCredential, tenant: &TenantId) -> Result<(), Denial> {
-        let token = credential.token();
-        let may = token
-            .bound_tenants()
-            .is_none_or(|tenants| tenants.contains(tenant));
-        let says = match spoken_tenant(token) {
+        let may = credential.may_speak_for(tenant);
+        let says = match credential.spoken_tenant() {
             Some(spoken) => spoken == tenant,
             None => !self.tenants.several(),
         };
@@ -321,12 +441,8 @@ impl Authenticator {
         evidence: &mut Evidence,
         trace: &mut Trace,
     ) -> Result<Principal, Denial> {
-        let token = verified.token();
-        let binding = match self
-            .directory
-            .live(tenant, token.lookup(), token.user())
-            .await?
-        {
+        let (lookup, user) = (verified.lookup(), verified.user());
+        let binding = match self.directory.live(tenant, lookup, user).await? {
             Live::Known(binding) => binding,
             Live::Unknown => {
                 trace.note("live record", || json!(null));
@@ -348,13 +464,28 @@ impl Authenticator {
             binding,
             route.config(),
         )
+        .inspect_err(|denial| {
+            // A session that is not this user's proves nobody, and no log may say it did.
+            if matches!(denial, Denial::Session(..)) {
+                evidence.binding = None;
+            }
+        })
     }
 }
 
-/// The tenant that a token names: its claim, or its issuer's only tenant.
-fn spoken_tenant(token: &VerifiedToken) -> Option<&TenantId> {
-    token.tenant().or_else(|| match token.bound_tenants() {
-        Some([only]) => Some(only),
-        _ => None,
+/// What `carried` has been proven to be.
+fn proven(carried: &PresentedToken, proof: Proof) -> Arc<VerifiedCredential> {
+    Arc::new(VerifiedCredential {
+        credential: carried.credential,
+        name: Arc::clone(&carried.name),
+        rests_on_cookie: carried.rests_on_cookie,
+        proof,
     })
+}
+
+fn refused(unusable: Unusable, credential: usize) -> Denial {
+    match unusable {
+        Unusable::Dead(error) => Denial::Session(error, credential),
+        Unusable::Directory(error) => error.into(),
+    }
 }

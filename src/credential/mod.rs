@@ -7,4 +7,6 @@
 mod find;
 pub mod rewrite;
 
-pub use find::{Carriers, CredentialError, Finder, Presented, PresentedToken, RepeatedCookie};
+pub use find::{
+    Carriers, CredentialError, Finder, Form, Presented, PresentedToken, RepeatedCookie,
+};

@@ -25,6 +25,7 @@ mod memo;
 mod record;
 mod ring;
 mod service;
+mod sessions;
 mod source;
 mod strict_json;
 
@@ -34,3 +35,4 @@ pub use health::DirectoryStatus;
 pub use invalidation::Invalidation;
 pub use lease::{Lease, Leases};
 pub use service::Directory;
+pub use sessions::StoredSession;

@@ -79,13 +79,23 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
         tokio::select! {
             biased;
             () = core.drain.closing() => return (going_away("draining"), Reason::Draining),
-            () = at(expiry) => return (StreamEnd { code: 4401, reason: "token_expired" }, Reason::TokenExpired),
+            () = at(expiry) => {
+                let reason = if standing.verified().session().is_some() {
+                    Reason::SessionExpired
+                } else {
+                    Reason::TokenExpired
+                };
+                return (StreamEnd { code: 4401, reason: reason.code() }, reason);
+            }
             () = at(life) => return (going_away("max_lifetime"), Reason::Draining),
             () = lease.changed() => {}
             () = sleep_until(next) => {}
         }
         next = Instant::now() + gateway.redecide;
-        match gateway.authenticator.still_stands(standing).await {
+        let Ok(now) = Clock.now() else {
+            return (going_away("clock"), Reason::InternalError);
+        };
+        match gateway.authenticator.still_stands(standing, now).await {
             Ok(true) => unanswered = None,
             Ok(false) => {
                 return (
@@ -131,7 +141,11 @@ const fn going_away(reason: &'static str) -> StreamEnd {
 /// 4401 asks the client for another credential, 4403 tells it that none will do.
 const fn code(reason: Reason) -> u16 {
     match reason {
-        Reason::TokenExpired | Reason::TokenRevoked | Reason::UserUnknown => 4401,
+        Reason::TokenExpired
+        | Reason::TokenRevoked
+        | Reason::SessionInvalid
+        | Reason::SessionExpired
+        | Reason::UserUnknown => 4401,
         _ => 4403,
     }
 }
@@ -143,7 +157,7 @@ fn expiry(core: &Core, standing: &Standing) -> Option<Instant> {
     }
     let left = Clock
         .now()
-        .map(|now| standing.token().expires_with_leeway().since(now))
+        .map(|now| standing.verified().ends().since(now))
         .unwrap_or_default();
     Instant::now().checked_add(left)
 }

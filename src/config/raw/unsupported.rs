@@ -22,7 +22,6 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
     ),
     ("ListenerTls", "client_ca", &[Nothing::Null]),
     ("Issuer", "preset", &[Nothing::Null]),
-    ("Credential", "django_session", &[]),
     ("Directory", "invalidation", &[Nothing::Null]),
     ("Directory", "preset", &[Nothing::Null]),
     ("Revocations", "store", &[Nothing::Null]),
@@ -35,7 +34,11 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
 ];
 
 /// Words and kinds of the definition.
-const WORDS: &[(&str, &str)] = &[("Balance", "least_requests"), ("DirectorySource", "mysql")];
+const WORDS: &[(&str, &str)] = &[
+    ("Balance", "least_requests"),
+    ("DirectorySource", "mysql"),
+    ("SessionStore", "redis"),
+];
 
 #[derive(Clone, Copy)]
 enum Nothing {

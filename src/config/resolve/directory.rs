@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use super::sql::{self, Dialect, Query};
 use super::{Context, headers, urls};
+use crate::config::SessionStore;
 use crate::config::raw;
 use crate::config::types::{
-    Directory, DirectoryCache, DirectoryLimits, DirectorySource, KeyPath, Tenants,
+    Credential, Directory, DirectoryCache, DirectoryLimits, DirectorySource, KeyPath, Tenants,
 };
 use crate::telemetry::Redacted;
 
 pub(super) fn directory(
     raw: &raw::Directory,
     tenants: &Tenants,
+    credentials: &[Credential],
     cx: &mut Context<'_>,
 ) -> Option<Directory> {
     let at = KeyPath::root().key("directory");
@@ -44,7 +46,19 @@ pub(super) fn directory(
         source: source?,
         cache,
         limits,
+        session_tables: session_tables(credentials),
     })
+}
+
+fn session_tables(credentials: &[Credential]) -> BTreeMap<usize, Vec<String>> {
+    let table = |credential: &Credential| match &credential.django_session.as_ref()?.store {
+        SessionStore::Database { table } => Some(table.clone()),
+        SessionStore::SignedCookies => None,
+    };
+    let tables = credentials.iter().map(table).enumerate();
+    tables
+        .filter_map(|(index, table)| Some((index, table?)))
+        .collect()
 }
 
 fn cache(raw: &raw::DirectoryCache, at: &KeyPath, cx: &mut Context<'_>) -> DirectoryCache {

@@ -190,6 +190,7 @@ mod tests {
                 concurrent: 1,
                 queue: 1,
             },
+            session_tables: std::collections::BTreeMap::new(),
         })
         .unwrap()
     }
