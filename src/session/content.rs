@@ -70,8 +70,12 @@ impl Session {
 
     /// Reads what the JSON serializer wrote.
     pub(super) fn json(data: &[u8], saved_at: Option<UnixTime>) -> Result<Self, SessionError> {
-        let members: Members = serde_json::from_slice(data)
-            .map_err(|_| SessionError::Unreadable("it is no JSON object"))?;
+        const NO_OBJECT: SessionError = SessionError::Unreadable("it is no JSON object");
+        // serde would take a list for the members in their order.
+        if data.trim_ascii_start().first() != Some(&b'{') {
+            return Err(NO_OBJECT);
+        }
+        let members: Members = serde_json::from_slice(data).map_err(|_| NO_OBJECT)?;
         members.session(saved_at)
     }
 

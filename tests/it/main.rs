@@ -29,6 +29,7 @@ mod headers;
 mod http2;
 mod paths;
 mod server;
+mod sessions;
 mod storm;
 mod tenants;
 mod websockets;

@@ -137,8 +137,8 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
             "listeners[0].proxy_protocol",
         ),
         (
-            "credentials: [{ django_session: { cookie: sessionid } }]",
-            "credentials[0].django_session",
+            "credentials: [{ django_session: { secret_key: x, store: { redis: { url: x } } } }]",
+            "credentials[0].django_session.store.redis",
         ),
         ("revocations: { store: postgres }", "revocations.store"),
         ("limits: { rate: { client: 5 } }", "limits.rate"),
