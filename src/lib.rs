@@ -18,7 +18,7 @@
 //! 12. [`audit`]: one line per decision.
 //! 13. [`reject`]: the only table from an error to a response.
 //! 14. [`gateway`]: the straight line through all of them.
-//! 15. [`server`], [`admin`], [`cli`]: the doors.
+//! 15. [`admin`], [`server`], [`cli`]: the doors.
 
 pub mod admin;
 pub mod audit;

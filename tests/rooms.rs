@@ -18,6 +18,7 @@ const ROOMS: &[&str] = &[
     "ids",
     "reason",
     "telemetry",
+    "drain",
     "config",
     "wire",
     "net",
@@ -32,8 +33,8 @@ const ROOMS: &[&str] = &[
     "audit",
     "reject",
     "gateway",
-    "server",
     "admin",
+    "server",
     "cli",
 ];
 

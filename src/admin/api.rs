@@ -1,7 +1,7 @@
 //! The API: what an operator or the app's own code may ask for, with the token.
 //!
-//! A browser that has been led here by another site's page, or by a name that was made to point
-//! here (DNS rebinding), is refused before the token is looked at.
+//! Even with the token, a browser that has been led here by another site's page, or by a name that
+//! was made to point here (DNS rebinding), is refused.
 
 use std::time::Duration;
 
@@ -25,12 +25,6 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Answer 
     let Some(token) = &admin.config.token else {
         return not_found();
     };
-    if !is_own_host(admin, request.headers()) || is_cross_site(request.headers()) {
-        return super::json(
-            StatusCode::FORBIDDEN,
-            &json!({ "error": "this host or origin may not use the admin API" }),
-        );
-    }
     if !has_token(request.headers(), token.value.expose()) {
         tokio::time::sleep(WRONG_TOKEN).await;
         let mut refused = super::json(
@@ -42,6 +36,12 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Answer 
             HeaderValue::from_static("Bearer realm=\"countersign admin\""),
         );
         return refused;
+    }
+    if !is_own_host(admin, request.headers()) || is_cross_site(request.headers()) {
+        return super::json(
+            StatusCode::FORBIDDEN,
+            &json!({ "error": "this host or origin may not use the admin API" }),
+        );
     }
     match request.uri().path() {
         "/v1/invalidate" => match *request.method() {

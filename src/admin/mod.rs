@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 256;
 /// Deadline of a request's head.
 const HEAD: Duration = Duration::from_secs(10);
 /// Longest life of an admin connection.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_mins(1);
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 

@@ -11,14 +11,14 @@ use serde_json::json;
 use super::denial::Denial;
 use super::origin::{self, OriginFacts};
 use super::principal::{Grant, Principal};
-use super::proof::{Proof, VerifiedCredential};
-use super::session::{self, Sessions, Unusable};
+use super::proof::VerifiedCredential;
+use super::session::Sessions;
 use crate::config::{Config, Conflict, OnMismatch, Origins};
-use crate::credential::{Form, Presented, PresentedToken};
+use crate::credential::Presented;
 use crate::directory::{Binding, Directory, Lease, Live};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
-use crate::session::{CsrfFacts, csrf_passes};
+use crate::session::CsrfFacts;
 use crate::telemetry::{Trace, UnixTime};
 use crate::token::Verifier;
 
@@ -95,14 +95,14 @@ impl Standing {
 /// The one decider.
 #[derive(Debug)]
 pub struct Authenticator {
-    verifier: Arc<Verifier>,
-    directory: Arc<Directory>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) directory: Arc<Directory>,
     tenants: Arc<Tenants>,
     conflict: Conflict,
     origins: Origins,
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
     /// Whether a session reaches the upstream as a bearer token, for which the app checks no CSRF.
-    sessions_as_bearer: bool,
+    pub(super) sessions_as_bearer: bool,
 }
 
 impl Authenticator {
@@ -217,118 +217,6 @@ impl Authenticator {
         Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
     }
 
-    /// Verifies what the request carries, in the file's order. Tokens come first, since a session is
-    /// looked for in its tenant, which a token may have to name.
-    async fn verify(
-        &self,
-        ask: &Ask,
-        now: UnixTime,
-        evidence: &mut Evidence,
-        trace: &mut Trace,
-    ) -> Result<Vec<Arc<VerifiedCredential>>, Denial> {
-        let carried = ask.presented.tokens();
-        let mut verified: Vec<(usize, Arc<VerifiedCredential>)> = Vec::with_capacity(carried.len());
-        let of_form = |form| move |(_, one): &(usize, &PresentedToken)| one.form == form;
-        for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Token)) {
-            verified.push((place, self.token(carried, now, trace).await?));
-        }
-        let mut tenant = None;
-        for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Session)) {
-            let tenant = match &tenant {
-                Some(tenant) => tenant,
-                None => {
-                    let spoken = verified
-                        .first()
-                        .and_then(|(_, first)| first.spoken_tenant());
-                    tenant.insert(self.tenant(&ask.tenant, spoken).await?)
-                }
-            };
-            let found = self.session(carried, tenant, now, evidence, trace).await?;
-            verified.extend(found.map(|session| (place, session)));
-        }
-        verified.sort_by_key(|(place, _)| *place);
-        Ok(verified.into_iter().map(|(_, one)| one).collect())
-    }
-
-    async fn token(
-        &self,
-        carried: &PresentedToken,
-        now: UnixTime,
-        trace: &mut Trace,
-    ) -> Result<Arc<VerifiedCredential>, Denial> {
-        let token = self.verifier.verify(carried.token.expose(), now).await?;
-        trace.note("credential", || {
-            json!({
-                "credential": carried.name, "issuer": token.issuer_name(), "user": token.user(),
-                "account": token.account(), "tenant": token.tenant(), "expires": token.expires().rfc3339(),
-                "lookup": token.lookup(), "verified": true,
-            })
-        });
-        Ok(proven(carried, Proof::Token(Arc::new(token))))
-    }
-
-    /// A session; `None` when it is nobody's.
-    async fn session(
-        &self,
-        carried: &PresentedToken,
-        tenant: &TenantId,
-        now: UnixTime,
-        evidence: &mut Evidence,
-        trace: &mut Trace,
-    ) -> Result<Option<Arc<VerifiedCredential>>, Denial> {
-        let hash = session::hash(carried.token.expose());
-        evidence.session = Some(Arc::clone(&hash));
-        let found = self
-            .sessions
-            .find(carried, tenant, &self.directory, now)
-            .await
-            .map_err(|unusable| refused(unusable, carried.credential))?;
-        trace.note("credential", || {
-            json!({
-                "credential": carried.name, "session": hash,
-                "user": found.as_ref().map(session::LiveSession::user),
-                "expires": found.as_ref().map(|session| session.ends().rfc3339()),
-                "lookup": found.as_ref().map(session::LiveSession::lookup),
-                "verified": found.is_some(),
-            })
-        });
-        Ok(found.map(|session| proven(carried, Proof::Session(session))))
-    }
-
-    /// Looks for a session once more; a token stays what it is.
-    async fn still_alive(
-        &self,
-        verified: &VerifiedCredential,
-        now: UnixTime,
-    ) -> Result<(), Denial> {
-        let Some(session) = verified.session() else {
-            return Ok(());
-        };
-        let credential = verified.credential();
-        self.sessions
-            .again(session, &self.directory, credential, now)
-            .await
-            .map_err(|unusable| refused(unusable, credential))
-    }
-
-    /// Django's own CSRF check, where it will not make it: a session that becomes a bearer token.
-    fn check_csrf(&self, verified: &[Arc<VerifiedCredential>], ask: &Ask) -> Result<(), Denial> {
-        let session = verified.iter().find_map(|credential| credential.session());
-        let (Some(session), Some(facts), true) = (session, &ask.csrf, self.sessions_as_bearer)
-        else {
-            return Ok(());
-        };
-        let mut facts = facts.clone();
-        if session.csrf_in_session() {
-            facts.secret = session.csrf_secret().cloned();
-        }
-        if csrf_passes(&facts) {
-            Ok(())
-        } else {
-            Err(Denial::CsrfFailed)
-        }
-    }
-
     /// Two credentials are one identity when tenant and subject agree and, where the token's account
     /// decides, their accounts too. Credentials of different look-ups are compared by live user.
     fn refuse_conflict(
@@ -407,7 +295,7 @@ impl Authenticator {
         }
     }
 
-    async fn tenant(
+    pub(super) async fn tenant(
         &self,
         answer: &TenantAnswer,
         spoken: Option<&TenantId>,
@@ -458,7 +346,7 @@ impl Authenticator {
             })
         });
         evidence.binding = Some(Arc::clone(&binding));
-        Principal::establish(
+        let established = Principal::establish(
             tenant.clone(),
             Arc::clone(verified),
             binding,
@@ -469,23 +357,14 @@ impl Authenticator {
             if matches!(denial, Denial::Session(..)) {
                 evidence.binding = None;
             }
-        })
-    }
-}
-
-/// What `carried` has been proven to be.
-fn proven(carried: &PresentedToken, proof: Proof) -> Arc<VerifiedCredential> {
-    Arc::new(VerifiedCredential {
-        credential: carried.credential,
-        name: Arc::clone(&carried.name),
-        rests_on_cookie: carried.rests_on_cookie,
-        proof,
-    })
-}
-
-fn refused(unusable: Unusable, credential: usize) -> Denial {
-    match unusable {
-        Unusable::Dead(error) => Denial::Session(error, credential),
-        Unusable::Directory(error) => error.into(),
+        });
+        trace.note("policy", || match &established {
+            Ok(principal) => json!({
+                "outcome": principal.reason().code(), "acts_in_account": principal.account(),
+                "token_stale": principal.stale(),
+            }),
+            Err(denial) => json!({ "outcome": denial.reason().code() }),
+        });
+        established
     }
 }

@@ -12,6 +12,7 @@ mod origin;
 mod principal;
 mod proof;
 mod session;
+mod verify;
 
 pub use decide::{Ask, Authenticator, Evidence, Standing};
 pub use denial::Denial;

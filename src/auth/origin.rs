@@ -56,9 +56,8 @@ pub(super) const fn may_ride(policy: &Origins, facts: &OriginFacts) -> bool {
         return true;
     }
     match (facts.fetch_site, facts.has_origin) {
-        (Some(FetchSite::Own), _) => true,
+        (Some(FetchSite::Own), _) | (None, false) => true,
         (Some(FetchSite::Other), _) | (None, true) => facts.has_origin && facts.origin_allowed,
-        (None, false) => true,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `check`: validates a configuration without serving it.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use super::{ConfigFile, Outcome, Stop};
@@ -45,7 +46,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let mut failed = false;
         for (name, outcome) in control.handle().block_on(gateway.probe()) {
             match outcome {
-                Ok(detail) => said.push_str(&format!("{name}: {detail}\n")),
+                Ok(detail) => {
+                    let _ = writeln!(said, "{name}: {detail}");
+                }
                 Err(problem) => {
                     failed = true;
                     eprintln!("{name}: {problem}");
@@ -57,6 +60,6 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             return Err(Stop::Failed("not everything could be reached".into()));
         }
     }
-    said.push_str(&format!("{}: ok\n", arguments.file.config.display()));
+    let _ = writeln!(said, "{}: ok", arguments.file.config.display());
     super::print(&said)
 }

@@ -19,7 +19,7 @@ use crate::token::{MintRequest, mint_for};
 const CONFIG: &str = include_str!("../../config/demo.yaml");
 const USERS: &str = include_str!("../../config/demo-users.yaml");
 /// Life of the demo's tokens.
-const TTL: Duration = Duration::from_secs(12 * 60 * 60);
+const TTL: Duration = Duration::from_hours(12);
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {

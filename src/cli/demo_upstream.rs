@@ -67,7 +67,7 @@ fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let seen = received(&request);
     if let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) {
         let accept = accept(key.as_bytes());
-        let greeting = json!({ "hello": seen["you_are"] }).to_string();
+        let greeting = json!({ "hello": seen.get("you_are") }).to_string();
         tokio::spawn(async move {
             if let Ok(upgraded) = hyper::upgrade::on(request).await {
                 let _ = talk(TokioIo::new(upgraded), greeting).await;

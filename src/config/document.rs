@@ -86,6 +86,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, Unreadable> {
     }
 }
 
+/// Reads a YAML file of data, such as the file directory: one document, no tags, keys that are
+/// text. Its size is the caller's to bound.
+pub(crate) fn yaml_to_json(bytes: &[u8]) -> Result<Value, String> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let value: serde_yaml::Value =
+        serde_yaml::from_slice(bytes).map_err(|error| error.to_string())?;
+    serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
 /// Writes a tree as YAML.
 pub(super) fn write(tree: &Value) -> String {
     serde_yaml::to_string(tree).unwrap_or_default()

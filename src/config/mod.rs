@@ -23,6 +23,7 @@ mod walk;
 mod words;
 
 pub use django::*;
+pub(crate) use document::yaml_to_json;
 pub use lines::Lines;
 pub use load::{LoadError, Loaded, expand, load, parse, render_fault};
 pub use raw::schema;

@@ -703,7 +703,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Host it is narrowed to.
     pub host: HostMatch,
-    /// The path in canonical form, without a trailing slash (`/` is the empty string).
+    /// The path in canonical form: a prefix without its trailing slash (`/` is the empty string), an
+    /// exact path as it is.
     pub path: String,
     /// Whether only this very path matches.
     pub exact: bool,

@@ -43,12 +43,15 @@ impl CredentialError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepeatedCookie;
 
+/// Reads the one value of a cookie.
+pub type CookieOf<'a> = &'a dyn Fn(&str) -> Result<Option<Cow<'a, str>>, RepeatedCookie>;
+
 /// The parts of a request that can carry a credential.
 pub struct Carriers<'a> {
     /// The header section.
     pub headers: &'a HeaderMap,
     /// The one value of the cookie of this name.
-    pub cookie: &'a dyn Fn(&str) -> Result<Option<Cow<'a, str>>, RepeatedCookie>,
+    pub cookie: CookieOf<'a>,
     /// The raw query, without the question mark.
     pub query: Option<&'a str>,
     /// The offered subprotocols of a WebSocket handshake; `None` where it is none.

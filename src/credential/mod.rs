@@ -8,5 +8,5 @@ mod find;
 pub mod rewrite;
 
 pub use find::{
-    Carriers, CredentialError, Finder, Form, Presented, PresentedToken, RepeatedCookie,
+    Carriers, CookieOf, CredentialError, Finder, Form, Presented, PresentedToken, RepeatedCookie,
 };

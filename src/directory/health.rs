@@ -41,6 +41,13 @@ impl Health {
         self.note(None);
     }
 
+    /// Nobody asks the source before a request does: it counts as well until it fails.
+    pub(super) fn is_presumed(&self) {
+        let _ = self
+            .state
+            .compare_exchange(UNTRIED, WELL, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// The source failed.
     pub(super) fn is_ill(&self, problem: &str) {
         if self.state.swap(ILL, Ordering::AcqRel) == ILL {

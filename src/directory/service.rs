@@ -61,6 +61,9 @@ impl Directory {
         if self.desk.source.has_snapshot() {
             self.control.spawn(watch(desk));
         } else {
+            if !self.desk.source.may_be_probed() {
+                self.desk.health.is_presumed();
+            }
             self.control.spawn(check(desk));
         }
     }

@@ -43,6 +43,7 @@ pub(super) fn rewrite_all<'f>(
     for (index, credential) in credentials.iter().enumerate() {
         let fate = fate(index);
         match (&credential.place, fate) {
+            (CredentialPlace::Bearer, Fate::Keep) => one_form(places.headers),
             (_, Fate::Keep) => {}
             (CredentialPlace::Bearer, Fate::Remove) => {
                 places.headers.remove(AUTHORIZATION);
@@ -103,9 +104,29 @@ pub(super) fn rewrite_all<'f>(
     Ok(())
 }
 
+/// Writes the scheme of a bearer token as every server reads it: Django compares it byte by byte.
+fn one_form(headers: &mut HeaderMap) {
+    let kept = headers
+        .get(AUTHORIZATION)
+        .and_then(|line| line.to_str().ok())
+        .and_then(|line| line.split_once(' '));
+    if let Some((scheme, token)) = kept
+        && scheme != "Bearer"
+        && scheme.eq_ignore_ascii_case("bearer")
+    {
+        let line = format!("Bearer {token}");
+        // What came out of a header fits into one.
+        let _ = put(headers, &line);
+    }
+}
+
 /// Puts a bearer token in place of whatever Authorization there is: exactly `Bearer <token>`.
 pub(super) fn put_bearer(headers: &mut HeaderMap, token: &str) -> Result<(), Misfit> {
-    let line = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Misfit)?;
+    put(headers, &format!("Bearer {token}"))
+}
+
+fn put(headers: &mut HeaderMap, line: &str) -> Result<(), Misfit> {
+    let line = HeaderValue::from_str(line).map_err(|_| Misfit)?;
     headers.insert(AUTHORIZATION, sensitive(line));
     Ok(())
 }

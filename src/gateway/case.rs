@@ -38,6 +38,7 @@ pub(crate) struct Case {
     /// What the decision looked at.
     pub(crate) evidence: Evidence,
     acting: Option<Acting>,
+    granted: Option<Reason>,
     /// What the first credential claims; proven only where the evidence says so.
     claimed: Option<Claimed>,
     /// The upstream's name, once something was sent to it.
@@ -68,6 +69,7 @@ impl Case {
             navigation: None,
             evidence: Evidence::default(),
             acting: None,
+            granted: None,
             claimed: None,
             upstream: None,
             acted_as: None,
@@ -150,6 +152,7 @@ impl Case {
 
     /// Notes who was let through.
     pub(super) fn granted(&mut self, grant: &Grant) {
+        self.granted = Some(grant.reason());
         self.acting = grant.principal().map(|principal| Acting {
             user: principal.user().clone(),
             account: principal.account().cloned(),
@@ -213,6 +216,15 @@ impl Case {
             _ => false,
         };
         line
+    }
+
+    /// The line of a request that was let through and given up by the client before its answer;
+    /// 499 as nginx logs it.
+    pub(super) fn abandoned(&self, warn_age: Option<Duration>) -> Option<Line> {
+        let status = StatusCode::from_u16(499).ok()?;
+        let mut line = self.allowed(self.granted?, status, warn_age);
+        line.detail = Some("the client went away before the answer".to_owned());
+        Some(line)
     }
 
     fn line(&self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {

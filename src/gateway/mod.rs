@@ -26,7 +26,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::audit::{Line, Slot};
 use crate::auth::{Ask, FetchSite, Grant, OriginFacts};
 use crate::config::Access;
-use crate::credential::{Carriers, RepeatedCookie};
+use crate::credential::{Carriers, Presented, RepeatedCookie};
 use crate::directory::Lease;
 use crate::drain::Drain;
 use crate::forward::{self, BodyFault, BodyWatch, ForwardRequest, RequestBody, UploadRules};
@@ -124,17 +124,47 @@ pub async fn serve(
     arrival: Arrival<'_>,
 ) -> Response<ResponseBody> {
     let gateway = &core.gateway;
-    gateway.metrics.in_flight.inc();
-    let mut case = Case::begin(arrival.info);
-    let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut case));
+    let mut open = Open::new(gateway, Case::begin(arrival.info));
+    let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut open.case));
     let outcome = line
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
-    gateway.metrics.in_flight.dec();
-    match outcome {
+    let response = match outcome {
         Ok(response) => response,
-        Err(rejection) => gateway.refuse(&case, rejection).await,
+        Err(rejection) => gateway.refuse(&open.case, rejection).await,
+    };
+    open.answered = true;
+    response
+}
+
+/// A request that has not been answered yet. Dropped before that, the client has given it up; what
+/// was granted by then may have been acted on, and has its line all the same.
+struct Open<'a> {
+    gateway: &'a Gateway,
+    case: Case,
+    answered: bool,
+}
+
+impl<'a> Open<'a> {
+    fn new(gateway: &'a Gateway, case: Case) -> Self {
+        gateway.metrics.in_flight.inc();
+        Self {
+            gateway,
+            case,
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.gateway.metrics.in_flight.dec();
+        if !self.answered
+            && let Some(line) = self.case.abandoned(self.gateway.warn_age)
+        {
+            self.gateway.audit.offer(&line);
+        }
     }
 }
 
@@ -171,13 +201,10 @@ async fn straight_line(
     let slot = gateway.audit.reserve().await?;
     case.granted(&decided.grant);
 
-    let forward = match decided.forward.take() {
-        None => {
-            let answer = gateway.token_endpoint(&decided.grant, now)?;
-            let answer = answer.map(forward::ResponseBody::full);
-            return Ok(gateway.finish(answer, case, &decided.grant, slot).0);
-        }
-        Some(forward) => forward,
+    let Some(forward) = decided.forward.take() else {
+        let answer = gateway.token_endpoint(&decided.grant, now)?;
+        let answer = answer.map(forward::ResponseBody::full);
+        return Ok(gateway.finish(answer, case, &decided.grant, slot).0);
     };
     case.upstream = gateway
         .upstream_names
@@ -242,12 +269,10 @@ impl Gateway {
         // 3. Its tenant.
         let nobody = matched.preflight.is_some() || matched.route.config().access == Access::Public;
         let tenant = self.tenants.resolve(&raw, !nobody).await?;
-        trace.note("tenant sources", || {
-            serde_json::json!(format!("{tenant:?}"))
-        });
+        trace.note("tenant sources", || serde_json::json!(tenant.to_string()));
         // 4. What it carries, read before sanitising takes it away; a public route never looks.
         let presented = if nobody {
-            Default::default()
+            Presented::default()
         } else {
             self.find(&raw, &matched)?
         };
@@ -332,11 +357,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn find(
-        &self,
-        raw: &RawRequest,
-        matched: &Matched,
-    ) -> Result<crate::credential::Presented, Rejection> {
+    fn find(&self, raw: &RawRequest, matched: &Matched) -> Result<Presented, Rejection> {
         let protocols: Option<Vec<&str>> = raw
             .websocket()
             .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());

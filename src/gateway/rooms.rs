@@ -308,5 +308,5 @@ fn longest_body_idle(config: &Config) -> Duration {
         .iter()
         .map(|route| route.timeouts.body_idle)
         .max()
-        .unwrap_or(Duration::from_secs(60))
+        .unwrap_or(Duration::from_mins(1))
 }

@@ -39,20 +39,20 @@ pub(super) async fn send_under_lease(
     forward: ForwardRequest,
     grant: &Grant,
 ) -> Result<Response<UpstreamBody>, Rejection> {
-    let mut send = std::pin::pin!(core.pools.send(forward));
+    let mut answer = std::pin::pin!(core.pools.send(forward));
     let Grant::Member(route, principal) = grant else {
-        return Ok(send.await?);
+        return Ok(answer.await?);
     };
     tokio::select! {
         biased;
-        sent = &mut send => return Ok(sent?),
+        sent = &mut answer => return Ok(sent?),
         () = sleep(PATIENCE) => {}
     }
     let standing = Standing::of(principal, route);
     tokio::select! {
         biased;
         (_, reason) = ended(core, &standing, None) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
-        sent = &mut send => Ok(sent?),
+        sent = &mut answer => Ok(sent?),
     }
 }
 

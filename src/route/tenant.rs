@@ -23,6 +23,16 @@ pub enum TenantAnswer {
     Unnamed,
 }
 
+impl std::fmt::Display for TenantAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Named(tenant) => write!(f, "{tenant}"),
+            Self::FromCredential => f.write_str("none speaks; the credential says it"),
+            Self::Unnamed => f.write_str("none speaks, and none is needed"),
+        }
+    }
+}
+
 /// Why a request has no tenant.
 #[derive(Debug, thiserror::Error)]
 pub enum TenantError {
@@ -154,10 +164,10 @@ impl Tenants {
         for source in &self.config.sources {
             match source {
                 TenantSource::Host { prefix, suffix } => {
-                    answers.push(from_host(host, prefix, suffix))
+                    answers.push(from_host(host, prefix, suffix));
                 }
                 TenantSource::Domain { query } => {
-                    answers.push(self.directory.tenant_of_domain(query, host).await?)
+                    answers.push(self.directory.tenant_of_domain(query, host).await?);
                 }
                 TenantSource::Path { .. } | TenantSource::Header(_) | TenantSource::Token => {}
             }

@@ -26,7 +26,7 @@ const BACKOFF_MOST: Duration = Duration::from_secs(1);
 /// A listener as a core sees it.
 pub(super) struct Socket {
     pub(super) listener: Listener,
-    pub(super) socket: StdListener,
+    pub(super) bound: StdListener,
     pub(super) tls: Option<(Arc<rustls::ServerConfig>, Arc<Certificates>)>,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn run(
         let mut accepting = Vec::new();
         for Socket {
             listener,
-            socket,
+            bound,
             tls,
         } in sockets
         {
@@ -62,7 +62,7 @@ pub(super) fn run(
                 h2c: listener.h2c,
                 limits,
             });
-            let socket = TcpListener::from_std(socket)?;
+            let socket = TcpListener::from_std(bound)?;
             accepting.push(tokio::task::spawn_local(accept(
                 socket,
                 door,
@@ -83,13 +83,14 @@ async fn accept(socket: TcpListener, door: Rc<Door>, connections: Arc<Semaphore>
     let metrics = Arc::clone(&door.core.gateway().metrics);
     let mut pause = BACKOFF;
     loop {
-        // At the limit nothing is accepted: the kernel's queue holds the rest.
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-            return;
-        };
         match socket.accept().await {
             Ok((stream, peer)) => {
                 pause = BACKOFF;
+                // At the limit this one waits, and the kernel's queue holds the rest. A place is not
+                // taken before somebody needs it: another core may have the next connection.
+                let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+                    return;
+                };
                 let blocker = drain.blocker();
                 let (door, metrics) = (Rc::clone(&door), Arc::clone(&metrics));
                 tokio::task::spawn_local(async move {

@@ -215,7 +215,7 @@ mod tests {
     const TIMEOUTS: Timeouts = Timeouts {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
-        write: Duration::from_secs(60),
+        write: Duration::from_mins(1),
     };
 
     fn pair(
@@ -268,7 +268,7 @@ mod tests {
         let request = activity.begin();
         let mut byte = [0];
         assert!(
-            tokio::time::timeout(Duration::from_secs(3600), server.read(&mut byte))
+            tokio::time::timeout(Duration::from_hours(1), server.read(&mut byte))
                 .await
                 .is_err()
         );

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 /// Connections that the kernel holds until a core accepts them.
 const BACKLOG: i32 = 4096;
 /// Silence after which the kernel asks whether a peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// Binds `address`. With `shared` other sockets of this process may bind it too.
 pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {

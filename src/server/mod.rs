@@ -124,7 +124,7 @@ impl Server {
                 };
                 sockets.push(core::Socket {
                     listener: listener.clone(),
-                    socket: bind(listener.address, true)?,
+                    bound: bind(listener.address, true)?,
                     tls,
                 });
             }

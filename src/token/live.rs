@@ -23,6 +23,8 @@ use crate::telemetry::Metrics;
 
 /// Shortest time between two fetches that tokens ask for.
 const COOLDOWN: Duration = Duration::from_secs(10);
+/// Shortest wait, whatever is configured.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// First wait after a failure; it doubles up to [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait after failures.
@@ -172,7 +174,7 @@ impl LiveKeys {
             };
             // A refresh of no time would never let go of the runtime.
             tokio::select! {
-                () = tokio::time::sleep(wait.max(FIRST_RETRY)) => {}
+                () = tokio::time::sleep(wait.max(SHORTEST_WAIT)) => {}
                 () = self.wanted.notified() => {}
             }
         }

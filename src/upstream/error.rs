@@ -36,7 +36,7 @@ impl UpstreamError {
             Self::Unreachable(_) => Reason::UpstreamUnreachable,
             Self::Timeout => Reason::UpstreamTimeout,
             Self::Protocol(_) => Reason::UpstreamProtocol,
-            Self::RequestBody => Reason::MalformedRequest,
+            Self::RequestBody => Reason::RequestTimeout,
             Self::Internal => Reason::InternalError,
         }
     }

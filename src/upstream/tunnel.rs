@@ -90,15 +90,7 @@ where
     E: Future<Output = StreamEnd>,
 {
     let (mut up, mut down) = (Pipe::default(), Pipe::default());
-    let ended_by = carry(
-        &mut client,
-        &mut upstream,
-        &mut up,
-        &mut down,
-        end,
-        options.idle,
-    )
-    .await;
+    let ended_by = carry(&mut client, &mut upstream, &mut up, &mut down, end, options).await;
     let mut report = TunnelReport {
         to_upstream: up.bytes,
         to_client: down.bytes,
@@ -274,7 +266,7 @@ async fn carry<C, U, E>(
     up: &mut Pipe,
     down: &mut Pipe,
     end: E,
-    idle: Duration,
+    options: TunnelOptions,
 ) -> EndedBy
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -283,7 +275,7 @@ where
 {
     let mut end = std::pin::pin!(end);
     let mut last = Instant::now();
-    let mut silence = std::pin::pin!(sleep_until(last + idle));
+    let mut silence = std::pin::pin!(sleep_until(last + options.idle));
     let mut first = None;
     std::future::poll_fn(|cx| {
         if let Poll::Ready(end) = end.as_mut().poll(cx) {
@@ -295,20 +287,30 @@ where
         if before != (up.bytes, down.bytes) {
             last = Instant::now();
         }
-        if up.is_ended {
-            first.get_or_insert(EndedBy::Client);
-        }
-        if down.is_ended {
-            first.get_or_insert(EndedBy::Upstream);
+        let hung_up = match (up.is_ended, down.is_ended) {
+            (true, _) => Some(EndedBy::Client),
+            (_, true) => Some(EndedBy::Upstream),
+            _ => None,
+        };
+        // A side that has hung up hears nothing any more: the other one may finish, not stay.
+        let limit = if hung_up.is_some() {
+            options.close_grace
+        } else {
+            options.idle
+        };
+        if first.is_none() && hung_up.is_some() {
+            first = hung_up;
+            last = Instant::now();
+            silence.as_mut().reset(last + limit);
         }
         if let Some(side) = over(&upwards, &downwards) {
             return Poll::Ready(first.unwrap_or(side));
         }
         while silence.as_mut().poll(cx).is_ready() {
-            if last + idle <= Instant::now() {
-                return Poll::Ready(EndedBy::Idle);
+            if last + limit <= Instant::now() {
+                return Poll::Ready(first.unwrap_or(EndedBy::Idle));
             }
-            silence.as_mut().reset(last + idle);
+            silence.as_mut().reset(last + limit);
         }
         Poll::Pending
     })

@@ -245,3 +245,22 @@ fn a_host_narrows_a_route() {
         scene.refuses(&Request::get("/").host(host), 401, "credential_missing");
     }
 }
+
+#[test]
+fn d5_an_exact_path_is_this_very_path() {
+    let scene = Scene::with(|builder| {
+        builder.set(
+            "routes",
+            "[ { match: { path: =/ping }, access: public, upstream: app },
+  { match: { path: =/pong/ }, access: public, upstream: app },
+  { match: { path: =/ }, access: public, upstream: app },
+  { match: { path: / }, access: member, upstream: app } ]",
+        )
+    });
+    for path in ["/ping", "/pong/", "/", "/ping?a=1"] {
+        scene.passes(&Request::get(path));
+    }
+    for path in ["/ping/", "/ping/x", "/pingx", "/pong", "/pong/x", "/x"] {
+        scene.refuses_any(&Request::get(path), 401, &["credential_missing"]);
+    }
+}

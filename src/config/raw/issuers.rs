@@ -26,8 +26,8 @@ pub struct Issuer {
     /// Which `aud` it accepts, or the word any; required with a JWKS or discovery URL.
     pub audiences: Audiences,
     /// Signature algorithms it accepts; HS256 when left out beside a secret.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub algorithms: Vec<Algorithm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithms: Option<Vec<Algorithm>>,
     /// HMAC secret, at least as long as the hash: 32 bytes for HS256.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
@@ -69,7 +69,7 @@ impl Default for Issuer {
             name: None,
             issuer: None,
             audiences: Audiences::Listed(Vec::new()),
-            algorithms: Vec::new(),
+            algorithms: None,
             secret: None,
             jwks_url: None,
             discovery_url: None,

@@ -60,6 +60,18 @@ impl<'a> Context<'a> {
         self.broken.iter().any(|broken| broken.is_within(&section))
     }
 
+    /// Whether a name may stand in this list that could not be read: the list or an element of it is
+    /// something else than it should be, or a name is.
+    fn hides_names(&self, section: &str) -> bool {
+        let list = KeyPath::root().key(section);
+        self.broken.iter().any(|broken| {
+            let inside = broken.as_str().strip_prefix(list.as_str());
+            inside.is_some_and(|inside| {
+                !inside.contains('.') || inside.rsplit('.').next() == Some("name")
+            })
+        })
+    }
+
     /// The index of a name; an unknown one is a mistake.
     pub(super) fn index_of(
         &mut self,
@@ -70,7 +82,7 @@ impl<'a> Context<'a> {
         section: &str,
     ) -> Option<usize> {
         let index = names.iter().position(|known| *known == name);
-        if index.is_none() && !self.is_broken(section) {
+        if index.is_none() && !self.hides_names(section) {
             let remedy = if names.is_empty() {
                 format!("add it to {section}")
             } else {

@@ -18,8 +18,8 @@ pub(in crate::config) fn fill(file: &mut raw::File) {
         only.name.get_or_insert_with(|| ONLY.to_owned());
     }
     for issuer in &mut file.issuers {
-        if issuer.algorithms.is_empty() && issuer.secret.is_some() {
-            issuer.algorithms.push(raw::Algorithm::HS256);
+        if issuer.algorithms.is_none() && issuer.secret.is_some() {
+            issuer.algorithms = Some(vec![raw::Algorithm::HS256]);
         }
     }
     if let [only] = file.upstreams.as_mut_slice() {

@@ -108,7 +108,7 @@ fn issuer(
 fn algorithms(raw: &raw::Issuer, at: &KeyPath, cx: &mut Context<'_>) -> Vec<Algorithm> {
     let at = at.key("algorithms");
     let mut algorithms: Vec<Algorithm> = Vec::new();
-    for (index, one) in raw.algorithms.iter().enumerate() {
+    for (index, one) in raw.algorithms.iter().flatten().enumerate() {
         let one = Algorithm::from(*one);
         if algorithms.contains(&one) {
             cx.fault(
@@ -121,7 +121,7 @@ fn algorithms(raw: &raw::Issuer, at: &KeyPath, cx: &mut Context<'_>) -> Vec<Algo
         }
     }
     if algorithms.is_empty() {
-        if raw.secret.is_some() {
+        if raw.algorithms.is_none() && raw.secret.is_some() {
             return vec![Algorithm::HS256];
         }
         cx.fault(

@@ -6,7 +6,7 @@ use crate::config::types::{Audit, AuditSink, Drain, KeyPath, Limits, Streams, Te
 use crate::telemetry::LogFormat;
 
 /// Smallest and largest header section: below, no browser's request fits; above, it is a body.
-const HEADER_SIZE: std::ops::RangeInclusive<u64> = (1 << 10)..=(16 << 20);
+const HEADER_SIZE: std::ops::RangeInclusive<u64> = 16..=(16 << 20);
 
 pub(super) fn streams(raw: &raw::Streams, cx: &mut Context<'_>) -> Streams {
     let at = KeyPath::root().key("streams");
@@ -27,7 +27,7 @@ pub(super) fn limits(raw: &raw::Limits, cx: &mut Context<'_>) -> Limits {
             cx.fault(
                 &at.key(name),
                 format!("{size} is out of range"),
-                "write a size from 1KiB to 16MiB",
+                "write a size from 16 bytes to 16MiB",
             );
         }
     }

@@ -14,7 +14,9 @@ pub(super) fn path(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<(St
         None => (text, false),
     };
     match paths::canonical(bare) {
-        Ok(path) => Some((path, exact)),
+        // An exact path is this very path: with its trailing slash, if it has one.
+        Ok(_) if exact => Some((bare.to_owned(), true)),
+        Ok(path) => Some((path, false)),
         Err(problem) => {
             cx.fault(
                 at,

@@ -19,7 +19,7 @@ use super::super::cache::{Absence, Answer};
 use super::super::invalidation::Invalidation;
 use super::super::key::Key;
 use super::super::record::Record;
-use super::yaml::yaml_to_json;
+use crate::config::yaml_to_json;
 use crate::config::{Fault, KeyPath};
 use crate::ids::{TenantId, UserId};
 use crate::telemetry::{Clock, UnixTime};

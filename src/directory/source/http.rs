@@ -14,11 +14,11 @@ use super::super::cache::{Absence, Answer};
 use super::super::error::SourceError;
 use super::super::key::Key;
 use super::super::strict_json;
-use super::http_client;
 use super::template::Template;
 use super::{NOBODY, one_row};
 use crate::config::{self, Fault};
 use crate::ids::{TenantId, UserId};
+use crate::net::{FetchLimits, Fetcher, HttpUrl, TlsRoots};
 
 /// Largest answer.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -30,6 +30,7 @@ pub(in crate::directory) struct HttpSource {
     /// The source's name of each of our fields.
     fields: BTreeMap<String, String>,
     timeout: Duration,
+    fetcher: Fetcher,
 }
 
 impl HttpSource {
@@ -67,8 +68,14 @@ impl HttpSource {
                 )),
             }
         }
-        match template {
-            Some(template) if faults.is_empty() => Ok(Self {
+        let fetcher = Fetcher::new(&TlsRoots::system())
+            .map_err(|error| {
+                faults.push(Fault::new(at, error.to_string(), "a TLS set-up that works"));
+            })
+            .ok();
+        match template.zip(fetcher) {
+            Some((template, fetcher)) if faults.is_empty() => Ok(Self {
+                fetcher,
                 template,
                 headers,
                 fields: fields.clone(),
@@ -86,11 +93,18 @@ impl HttpSource {
         else {
             return Ok(Answer::Absent(Absence::User));
         };
-        let (status, body) = http_client::get(&url, &self.headers, self.timeout, MAX_ANSWER)
+        let url = HttpUrl::parse(&url).map_err(|error| SourceError::new(error.to_string()))?;
+        let limits = FetchLimits {
+            deadline: self.timeout,
+            body: MAX_ANSWER,
+        };
+        let answer = self
+            .fetcher
+            .fetch(&url, &self.headers, limits)
             .await
-            .map_err(SourceError::new)?;
-        match status {
-            200 => self.record(&body, key),
+            .map_err(|error| SourceError::new(error.to_string()))?;
+        match answer.status.as_u16() {
+            200 => self.record(&answer.body, key),
             404 => Ok(Answer::Absent(Absence::User)),
             other => Err(SourceError::new(format!("the answer's status is {other}"))),
         }

@@ -7,7 +7,6 @@
 
 mod file;
 mod http;
-mod http_client;
 mod idle;
 mod parameters;
 mod postgres;
@@ -15,7 +14,6 @@ mod reserved;
 mod sessions;
 mod sqlite;
 mod template;
-mod yaml;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,6 +98,12 @@ impl Source {
     /// Whether it answers out of a snapshot of its own, which has to be renewed.
     pub(super) const fn has_snapshot(&self) -> bool {
         matches!(self, Self::File(_))
+    }
+
+    /// Whether it can be asked about nobody, to see whether it answers. A service over HTTP would
+    /// take that for a request like any other.
+    pub(super) const fn may_be_probed(&self) -> bool {
+        matches!(self, Self::Sqlite(_) | Self::Postgres(_))
     }
 
     /// Asks for one record.

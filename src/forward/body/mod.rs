@@ -48,6 +48,7 @@ pub enum BodyFault {
 
 impl BodyFault {
     /// The machine-readable code, where the fault is still in time to be one.
+    #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
             Self::TooLarge => Reason::BodyTooLarge,

@@ -117,11 +117,13 @@ pub struct BodyWatch(Rc<Watched>);
 
 impl BodyWatch {
     /// Bytes that have passed.
+    #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.bytes.get()
     }
 
     /// Whether the body has passed whole.
+    #[must_use]
     pub fn is_whole(&self) -> bool {
         self.0.end.get() == Some(Ok(()))
     }

@@ -103,6 +103,7 @@ impl<B: UpstreamSource> ResponseBody<B> {
     }
 
     /// Breaks off when the signal comes; only an upstream's body can be cut.
+    #[must_use]
     pub fn cut_by(mut self, signal: CutSignal) -> Self {
         if let Source::Upstream(download) = &mut self.source {
             download.cut = Some(signal);
@@ -112,12 +113,14 @@ impl<B: UpstreamSource> ResponseBody<B> {
 
     /// Calls `told` once, when the body has ended: before its last piece is handed on where the
     /// length is known, before its end is where it is not.
+    #[must_use]
     pub fn on_end(mut self, told: impl FnOnce(BodyEnd) + 'static) -> Self {
         self.on_end = Some(Box::new(told));
         self
     }
 
     /// Holds on to `guard` until the body has ended.
+    #[must_use]
     pub fn holding(mut self, guard: impl Any) -> Self {
         self.guard = Some(Box::new(guard));
         self
@@ -292,6 +295,7 @@ impl<B: UpstreamSource> std::fmt::Debug for ResponseBody<B> {
 }
 
 /// Breaks a body off: the two ends of a signal, on one thread.
+#[must_use]
 pub fn cut() -> (Cut, CutSignal) {
     let state = Rc::new(CutState::default());
     (Cut(Rc::clone(&state)), CutSignal(state))

@@ -102,9 +102,10 @@ impl Sessions {
         ask: &Ask,
     ) -> Result<Found, sqlx::Error> {
         self.open(connection).await?;
-        let found = match self.enter(connection, ask.schema.as_ref()).await? {
-            true => query(connection, ask).await?,
-            false => Found::NoSchema,
+        let found = if self.enter(connection, ask.schema.as_ref()).await? {
+            query(connection, ask).await?
+        } else {
+            Found::NoSchema
         };
         close(connection).await?;
         Ok(found)

@@ -1,0 +1,8 @@
+//! A public grant is made by routes alone.
+
+use countersign::reason::Reason;
+use countersign::route::PublicGrant;
+
+fn main() {
+    let _ = PublicGrant { reason: Reason::Public };
+}

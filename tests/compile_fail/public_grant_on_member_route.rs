@@ -1,0 +1,9 @@
+//! A member route has no way to a grant without a principal.
+
+use countersign::route::{MemberAccess, PublicGrant};
+
+fn grant(access: &MemberAccess) -> PublicGrant {
+    access.grant()
+}
+
+fn main() {}

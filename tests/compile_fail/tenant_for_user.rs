@@ -1,0 +1,9 @@
+//! A user id is not a tenant.
+
+use countersign::ids::{TenantId, UserId};
+
+fn tenant(user: UserId) -> TenantId {
+    user
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! A request that was sanitised but not granted cannot be sent upstream.
+
+use countersign::forward::SanitizedRequest;
+use countersign::upstream::Pools;
+
+async fn send(pools: &Pools, sanitised: SanitizedRequest) {
+    let _ = pools.send(sanitised).await;
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! A request that was not sanitised cannot be sent upstream.
+
+use countersign::upstream::Pools;
+use countersign::wire::RawRequest;
+
+async fn send(pools: &Pools, raw: RawRequest) {
+    let _ = pools.send(raw).await;
+}
+
+fn main() {}
