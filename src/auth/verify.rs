@@ -34,14 +34,12 @@ impl Authenticator {
         }
         let mut tenant = None;
         for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Session)) {
-            let tenant = match &tenant {
-                Some(tenant) => tenant,
-                None => {
-                    let spoken = verified
-                        .first()
-                        .and_then(|(_, first)| first.spoken_tenant());
-                    tenant.insert(self.tenant(&ask.tenant, spoken).await?)
-                }
+            let tenant = if let Some(tenant) = &tenant {
+                tenant
+            } else {
+                let first = verified.first();
+                let spoken = first.and_then(|(_, first)| first.spoken_tenant());
+                tenant.insert(self.tenant(&ask.tenant, spoken).await?)
             };
             let found = self.session(carried, tenant, now, evidence, trace).await?;
             verified.extend(found.map(|session| (place, session)));
@@ -113,7 +111,11 @@ impl Authenticator {
     }
 
     /// Django's own CSRF check, where it will not make it: a session that becomes a bearer token.
-    pub(super) fn check_csrf(&self, verified: &[Arc<VerifiedCredential>], ask: &Ask) -> Result<(), Denial> {
+    pub(super) fn check_csrf(
+        &self,
+        verified: &[Arc<VerifiedCredential>],
+        ask: &Ask,
+    ) -> Result<(), Denial> {
         let session = verified.iter().find_map(|credential| credential.session());
         let (Some(session), Some(facts), true) = (session, &ask.csrf, self.sessions_as_bearer)
         else {

@@ -217,19 +217,16 @@ impl Directory {
             key: key.into(),
         };
         let cached = || desk.sessions.get(&key, Instant::now());
-        let answer = match cached() {
-            Some(answer) => {
-                desk.metrics.directory_hits.inc();
-                answer
-            }
-            None => {
-                let start = |seat| {
-                    control.spawn(Arc::clone(desk).look_up_session(key.clone(), seat));
-                };
-                desk.session_flights
-                    .ask(&key, desk.timeout, cached, start, || None)
-                    .await?
-            }
+        let answer = if let Some(answer) = cached() {
+            desk.metrics.directory_hits.inc();
+            answer
+        } else {
+            let start = |seat| {
+                control.spawn(Arc::clone(desk).look_up_session(key.clone(), seat));
+            };
+            desk.session_flights
+                .ask(&key, desk.timeout, cached, start, || None)
+                .await?
         };
         match answer {
             SessionAnswer::Known(session) => Ok(Some(session)),

@@ -2,7 +2,7 @@
 //!
 //! A pickle is a program (`Lib/pickletools.py`). The part of it that only builds None, bool, int,
 //! float, str, bytes, list, tuple and dict is followed here; every opcode that could name, call or
-//! fill anything else (GLOBAL, STACK_GLOBAL, REDUCE, BUILD, NEWOBJ, INST, OBJ, EXT, PERSID, …)
+//! fill anything else (`GLOBAL`, `STACK_GLOBAL`, `REDUCE`, `BUILD`, `NEWOBJ`, `INST`, `OBJ`, `EXT`, `PERSID`, …)
 //! refuses the whole. Protocols 2 to 5, as Django's caches write them.
 //!
 //! Nothing is built: what is asked for is the text or number under a few keys of the outermost dict,

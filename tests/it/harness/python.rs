@@ -1,4 +1,4 @@
-//! A real Python with real packages from PyPI, installed once into `.test-cache/`.
+//! A real Python with real packages from the package index, installed once into `.test-cache/`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -22,7 +22,9 @@ fn hmac_sha256(salt: &str, secret: &str, message: &str) -> Vec<u8> {
 pub(super) fn auth_hash(password: &str, secret: &str) -> String {
     let salt = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
     let bytes = hmac_sha256(salt, secret, password);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = |byte: &u8| [byte >> 4, byte & 15];
+    let digit = |digit| char::from_digit(u32::from(digit), 16).expect("a digit");
+    bytes.iter().flat_map(digits).map(digit).collect()
 }
 
 fn base62(mut number: u64) -> String {

@@ -1,5 +1,7 @@
 //! A schema per tenant: a session is its tenant's, and the same key in another schema another's.
 
+use std::fmt::Write as _;
+
 use super::django::{self, FIVE, NOBODY, insert, login, stored};
 use super::{credential, dead, with_keys, with_session};
 use crate::harness::{Database, Request, Scene, Token};
@@ -11,9 +13,9 @@ fn tables() -> String {
     for (schema, password) in [("a", "of-a"), ("b", "of-b"), ("public", "of-public")] {
         let tables = django::TABLES.replace("password-of-5", password);
         if schema != "public" {
-            sql.push_str(&format!("CREATE SCHEMA {schema};"));
+            let _ = write!(sql, "CREATE SCHEMA {schema};");
         }
-        sql.push_str(&format!("SET search_path = {schema};{tables}"));
+        let _ = write!(sql, "SET search_path = {schema};{tables}");
     }
     let session = |schema: &str, key: &str, password: &str| {
         let row = insert(key, &stored(&login("5", password)), 3600);
