@@ -64,14 +64,12 @@ async fn invalidate(admin: &Admin, body: Incoming) -> Answer {
             &json!({ "error": "the body is at most 64 KiB" }),
         );
     };
-    admin
-        .gateway
-        .directory()
-        .apply_message(&body.to_bytes())
-        .await;
+    let directory = admin.gateway.directory();
+    let what = directory.apply_message(&body.to_bytes()).await;
+    let published = directory.publish(&what).await;
     super::json(
         StatusCode::OK,
-        &json!({ "applied": true, "published": false }),
+        &json!({ "applied": true, "published": published }),
     )
 }
 

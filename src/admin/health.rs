@@ -15,9 +15,10 @@ pub(super) fn live() -> Answer {
 pub(super) fn ready(admin: &Admin) -> Answer {
     let draining = admin.drain.phase() != Phase::Serving;
     let mut components = Map::new();
-    let mut ready = !draining;
+    let (mut ready, mut whole) = (!draining, true);
     for (name, component) in admin.gateway.components() {
-        ready &= component.ready;
+        ready &= component.ready || component.spared;
+        whole &= component.ready;
         components.insert(
             name.to_owned(),
             json!({ "ready": component.ready, "detail": component.detail }),
@@ -25,7 +26,8 @@ pub(super) fn ready(admin: &Admin) -> Answer {
     }
     let status = match (draining, ready) {
         (true, _) => "draining",
-        (false, true) => "ready",
+        (false, true) if whole => "ready",
+        (false, true) => "degraded",
         (false, false) => "not_ready",
     };
     let code = if ready {

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use crate::config;
 use crate::drain::Drain;
 use crate::gateway::Gateway;
+use crate::telemetry::Clock;
 
 /// Admin connections at once.
 const CONNECTIONS: usize = 256;
@@ -66,6 +67,8 @@ pub(crate) async fn serve(
             return;
         };
         let stream = match socket.accept().await {
+            // hyper panics while the clock stands before 1970.
+            Ok((_, _)) if Clock.now().is_err() => continue,
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept admin connections");

@@ -9,6 +9,7 @@ mod demo_upstream;
 mod explain;
 mod health;
 mod serve;
+mod sql;
 mod token;
 
 use std::io::Write;
@@ -77,7 +78,7 @@ enum Verb {
     Schema(Nothing),
     /// Print the triggers that push changes of the mapping to the gateway
     #[command(after_help = "Example:\n  countersign sql postgres -c countersign.yaml")]
-    Sql(SqlArguments),
+    Sql(sql::Arguments),
     /// Exit with 0 when the gateway of this configuration is ready, for container health checks
     #[command(after_help = "Example:\n  countersign health -c countersign.yaml")]
     Health(health::Arguments),
@@ -90,15 +91,6 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Nothing {}
-
-#[derive(clap::Args)]
-struct SqlArguments {
-    /// The database: postgres or mysql
-    database: String,
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
 
 #[derive(clap::Args)]
 struct CompletionArguments {
@@ -133,10 +125,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Token(arguments) => token::run(&arguments),
         Verb::Schema(Nothing {}) => print(&pretty(&config::schema())),
-        Verb::Sql(arguments) => Err(Stop::Wrong(format!(
-            "`sql {}` is not supported in this version",
-            arguments.database
-        ))),
+        Verb::Sql(arguments) => sql::run(&arguments),
         Verb::Health(arguments) => health::run(&arguments),
         Verb::Completions(arguments) => {
             let mut script = Vec::new();

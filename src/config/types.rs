@@ -164,6 +164,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// HTTP/2 by prior knowledge on a clear-text listener.
     pub h2c: bool,
+    /// Every connection begins with a PROXY header of a trusted proxy; that list is then not empty.
+    pub proxy_protocol: bool,
 }
 
 /// `listeners[].tls`.
@@ -420,6 +422,73 @@ pub struct Directory {
     pub limits: DirectoryLimits,
     /// Tables of sessions by the index of their credential, in the same database.
     pub session_tables: BTreeMap<usize, Vec<String>>,
+    /// Who says what has changed.
+    pub invalidation: Invalidation,
+}
+
+/// `directory.invalidation`; nothing named is no push.
+#[derive(Debug, Clone, Default)]
+pub struct Invalidation {
+    /// PostgreSQL's NOTIFY.
+    pub postgres_notify: Option<PostgresNotify>,
+    /// Redis pub/sub.
+    pub redis: Option<RedisChannel>,
+    /// Each message is applied once more after this time; zero: it is not.
+    pub replica_lag: Duration,
+}
+
+/// `directory.invalidation.postgres_notify`.
+#[derive(Debug, Clone)]
+pub struct PostgresNotify {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// The database that is listened to.
+    pub url: Secret,
+    /// The channel: letters, digits and `_`.
+    pub channel: String,
+    /// The tables that get triggers.
+    pub tables: Vec<PushedTable>,
+}
+
+/// `directory.invalidation.redis`.
+#[derive(Debug, Clone)]
+pub struct RedisChannel {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// The server.
+    pub url: Secret,
+    /// The channel.
+    pub channel: String,
+}
+
+/// `directory.invalidation.postgres_notify.tables[]`.
+#[derive(Debug, Clone)]
+pub struct PushedTable {
+    /// The schema, where one is named.
+    pub schema: Option<String>,
+    /// The table.
+    pub table: String,
+    /// The column of the user's id.
+    pub user: Option<String>,
+    /// The column of the account's id.
+    pub account: Option<String>,
+    /// Where the tenant is found.
+    pub tenant: PushedTenant,
+    /// The columns whose change counts; `None` for every column.
+    pub watch: Option<Vec<String>>,
+}
+
+/// Where a trigger finds the tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushedTenant {
+    /// In this column.
+    Column(String),
+    /// It is the name of the table's schema.
+    Schema,
+    /// There is but this one.
+    Only(TenantId),
+    /// Nowhere: a change concerns every tenant.
+    Unknown,
 }
 
 /// `directory.source`.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderMap};
 
-use super::rewrite::{decoded, parameters};
+use super::rewrite::{decoded, parameters, query_without};
 use crate::config::{Credential, CredentialPlace};
 use crate::reason::Reason;
 use crate::telemetry::Redacted;
@@ -171,6 +171,18 @@ impl Finder {
             }
         }
         Ok(Presented { tokens })
+    }
+
+    /// A query without the parameters that can carry a credential; `None` when nothing is left.
+    #[must_use]
+    pub fn without_tokens(&self, query: &str) -> Option<String> {
+        let mut left = Some(query.to_owned());
+        for place in &self.places {
+            if let CredentialPlace::Query(parameter) = &place.place {
+                left = left.and_then(|query| query_without(&query, parameter));
+            }
+        }
+        left
     }
 
     /// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme's case does not

@@ -227,9 +227,10 @@ impl Cache {
         ring.push(what.clone());
     }
 
-    /// Tells whether a push channel is up, which decides how long records live.
-    pub(super) fn set_push_up(&self, up: bool) {
-        self.push_up.store(up, Ordering::Release);
+    /// Tells whether push is up, which decides how long records live, also those that are held
+    /// already; gives what it was before.
+    pub(super) fn set_push_up(&self, up: bool) -> bool {
+        self.push_up.swap(up, Ordering::AcqRel)
     }
 
     /// Whether a push channel is up.
@@ -252,7 +253,8 @@ impl Cache {
         generation > self.floor.load(Ordering::Acquire)
     }
 
-    fn row_life(&self) -> Duration {
+    /// How long records live as things are now.
+    pub(super) fn row_life(&self) -> Duration {
         if self.push_up() {
             self.lives.ttl
         } else {

@@ -5,6 +5,8 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::push::ChannelStatus;
+
 /// How the directory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryStatus {
@@ -15,8 +17,10 @@ pub struct DirectoryStatus {
     /// What is wrong, for the operator; a file directory can be ready and have a problem, when a
     /// new file cannot be used and the last good one serves on.
     pub problem: Option<String>,
-    /// Whether a push channel is up; while none is, records live `ttl_without_push`.
+    /// Whether every push channel is up; otherwise records live `ttl_without_push`.
     pub push_up: bool,
+    /// The configured channels.
+    pub channels: Vec<ChannelStatus>,
     /// About how many records are cached.
     pub entries: u64,
 }

@@ -3,11 +3,14 @@
 //! An invalidation can only make the directory ask again; it never carries a value. So a forged or
 //! garbled one costs look-ups and nothing else, and whatever cannot be read means "everything".
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::record::Record;
 use super::strict_json;
 use crate::ids::{AccountId, TenantId, UserId};
+
+/// Longest message in bytes; NOTIFY takes less than 8000 (PostgreSQL manual, NOTIFY).
+const LONGEST: usize = 7900;
 
 /// What has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -74,6 +77,25 @@ impl Invalidation {
             // Two at once are covered by their tenant.
             _ => Self::Tenant(tenant),
         })
+    }
+
+    /// The message that says this. What would be too long for a channel names its tenant alone.
+    pub(super) fn message(&self) -> String {
+        let message = match self {
+            Self::User { tenant, user } => json!({ "tenant": tenant, "user": user }),
+            Self::Account { tenant, account } => json!({ "tenant": tenant, "account": account }),
+            Self::Session { tenant, key } => json!({ "tenant": tenant, "session": key }),
+            Self::Tenant(tenant) => json!({ "tenant": tenant }),
+            Self::All => json!({}),
+        };
+        let message = message.to_string();
+        match self {
+            Self::Session { tenant, .. } if message.len() > LONGEST => {
+                Self::Tenant(tenant.clone()).message()
+            }
+            _ if message.len() > LONGEST => "{}".into(),
+            _ => message,
+        }
     }
 
     /// Whether an answer about (`tenant`, `subject`) could be outdated by this. Without a record
@@ -155,6 +177,37 @@ mod tests {
             Invalidation::Tenant(tenant())
         );
         assert_eq!(Invalidation::read(b"{}"), Some(Invalidation::All));
+    }
+
+    #[test]
+    fn what_is_said_is_what_is_read() {
+        let tenant = tenant();
+        for what in [
+            Invalidation::All,
+            Invalidation::Tenant(tenant.clone()),
+            Invalidation::User {
+                tenant: tenant.clone(),
+                user: UserId::parse("Zo\u{eb} \"5\"").unwrap(),
+            },
+            Invalidation::Account {
+                tenant: tenant.clone(),
+                account: AccountId::parse("12").unwrap(),
+            },
+            Invalidation::Session {
+                tenant: tenant.clone(),
+                key: "k".into(),
+            },
+        ] {
+            assert_eq!(Invalidation::read(what.message().as_bytes()), Some(what));
+        }
+        let long = Invalidation::Session {
+            tenant: tenant.clone(),
+            key: "k".repeat(8000),
+        };
+        assert_eq!(
+            Invalidation::read(long.message().as_bytes()),
+            Some(Invalidation::Tenant(tenant))
+        );
     }
 
     #[test]

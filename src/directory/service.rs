@@ -14,6 +14,7 @@ use super::invalidation::Invalidation;
 use super::key::KeyRef;
 use super::lease::Leases;
 use super::memo::QuestionRef;
+use super::push::{Again, Push};
 use super::source::Source;
 use crate::config::{self, Fault};
 use crate::ids::{TenantId, UserId};
@@ -32,6 +33,8 @@ const GARBAGE_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Directory {
     desk: Arc<Desk>,
+    push: Arc<Push>,
+    again: Arc<Again>,
     control: Handle,
     /// When unreadable messages last cleared everything.
     garbage: tokio::sync::Mutex<Option<tokio::time::Instant>>,
@@ -47,16 +50,24 @@ impl Directory {
         control: Handle,
     ) -> Result<Arc<Self>, Vec<Fault>> {
         let source = Source::build(config, tenants)?;
+        let push = Push::build(&config.invalidation)?;
         Ok(Arc::new(Self {
             desk: Arc::new(Desk::new(source, config, metrics)),
+            push: Arc::new(push),
+            again: Arc::new(Again::new(config.invalidation.replica_lag)),
             control,
             garbage: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// Starts the background tasks: watching a file, or finding out whether a source answers. They
-    /// end with the directory.
-    pub fn start(&self) {
+    /// Starts the background tasks: listening to the push channels, and watching a file or finding
+    /// out whether a source answers. They end with the directory.
+    pub fn start(self: &Arc<Self>) {
+        self.push.start(&Arc::downgrade(self));
+        if self.again.is_on() {
+            let (desk, again) = (Arc::downgrade(&self.desk), Arc::clone(&self.again));
+            self.control.spawn(repeat(desk, again));
+        }
         let desk = Arc::downgrade(&self.desk);
         if self.desk.source.has_snapshot() {
             self.control.spawn(watch(desk));
@@ -146,6 +157,14 @@ impl Directory {
             let _ = reread.await;
         }
         self.desk.apply(what);
+        self.again.remember(what);
+    }
+
+    /// Tells the other replicas what has changed; whether a channel took it.
+    pub async fn publish(&self, what: &Invalidation) -> bool {
+        let (push, what) = (Arc::clone(&self.push), what.clone());
+        let published = self.control.spawn(async move { push.publish(&what).await });
+        published.await.unwrap_or(false)
     }
 
     /// Reads a message and forgets what it names. What cannot be read means everything, at most once
@@ -168,9 +187,26 @@ impl Directory {
         Invalidation::All
     }
 
-    /// Tells whether a push channel is up, which decides how long records live.
-    pub fn set_push_up(&self, up: bool) {
-        self.desk.cache.set_push_up(up);
+    /// A channel has come or gone, which decides how long records live. What rests on records that
+    /// have lived longer is told to ask again.
+    pub(super) fn push_changed(&self) {
+        let up = self.push.up();
+        let was_up = self.desk.cache.set_push_up(up);
+        self.desk.metrics.push_up.set(i64::from(up));
+        if was_up && !up {
+            self.desk.leases.tell(&Invalidation::All);
+        }
+    }
+
+    /// The process's numbers.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.desk.metrics
+    }
+
+    /// How long an answer may be relied on at most, as things are now.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        self.desk.cache.row_life()
     }
 
     /// The cached record, if it is within its life; asks nobody.
@@ -216,6 +252,7 @@ impl Directory {
                 desk.health.problem()
             },
             push_up: desk.cache.push_up(),
+            channels: self.push.status(),
             entries: desk.cache.entries(),
         }
     }
@@ -275,6 +312,15 @@ async fn probe(desk: &Desk) -> Result<(), String> {
         Err(problem) => desk.health.is_ill(problem),
     }
     tried
+}
+
+/// Applies again what a replica may have answered too early.
+async fn repeat(desk: Weak<Desk>, again: Arc<Again>) {
+    loop {
+        let what = again.next().await;
+        let Some(desk) = desk.upgrade() else { return };
+        desk.apply(&what);
+    }
 }
 
 /// Watches a file directory.

@@ -26,6 +26,7 @@ fn sessions() -> Sessions {
             concurrent: 1,
             queue: 1,
         },
+        invalidation: config::Invalidation::default(),
         session_tables: BTreeMap::from([(0, vec!["a".into()]), (3, vec!["b".into()])]),
     })
 }

@@ -284,6 +284,13 @@ pub struct ForwardParts {
 }
 
 impl SanitizedRequest {
+    /// The headers that are left, and those that have been rebuilt; the identity's are not there
+    /// yet.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// Writes what the grant says: credentials, identity, assertion, target and framing.
     pub fn authorize(
         mut self,

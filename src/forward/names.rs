@@ -1,8 +1,8 @@
 //! Reserved names: request headers that only the gateway may write.
 //!
-//! Servers fold header names: WSGI turns `-` and `_` into one character, PHP also `.` and space. A
-//! name is therefore compared after folding case and those characters to `-`, and a name with `_`
-//! has no business in a request at all. What is removed here is removed from every request on every
+//! Servers fold header names: WSGI turns `-` and `_` into one character, PHP also `.` and space,
+//! some CGI servers whatever is no letter or digit. A name is therefore compared after folding case
+//! and all of those to `-`, and a name with `_` has no business in a request at all. What is removed here is removed from every request on every
 //! route before anything is added; nothing is ever removed after an identity has been written.
 
 use std::borrow::Cow;
@@ -104,7 +104,7 @@ impl Reserved {
         if self.own.contains(name) {
             return true;
         }
-        let reserved = if name.contains(['_', '.']) {
+        let reserved = if name.bytes().any(folds) {
             self.reserves_alias(name)
         } else {
             is_reserved(name)
@@ -122,8 +122,8 @@ impl Reserved {
         remove(headers, |name| self.holds(name));
     }
 
-    /// A name with `_` or `.`: the former is never let through, the latter not where its folded
-    /// form means something.
+    /// A name with `_`, `.` or the like: the first is never let through, the others not where their
+    /// folded form means something.
     fn reserves_alias(&self, name: &str) -> bool {
         let folded = folded(name);
         name.contains('_')
@@ -157,15 +157,23 @@ fn is_reserved(name: &str) -> bool {
         || METHOD_OVERRIDES.iter().any(|over| over.as_str() == name))
 }
 
-/// A name in lower case with `_`, `.` and space as `-`.
+/// Whether some server takes this byte of a name for `-`. Names are in lower case here.
+const fn folds(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric() && byte != b'-'
+}
+
+/// A name in lower case, with `-` for whatever is no letter or digit.
 fn folded(name: &str) -> Cow<'_, str> {
-    let folds = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'.' | b' ');
-    if !name.bytes().any(folds) {
+    let changes = |byte: u8| byte.is_ascii_uppercase() || folds(byte);
+    if !name.bytes().any(changes) {
         return Cow::Borrowed(name);
     }
-    let fold = |character: char| match character {
-        '_' | '.' | ' ' => '-',
-        other => other.to_ascii_lowercase(),
+    let fold = |character: char| {
+        if character.is_ascii_alphanumeric() {
+            character.to_ascii_lowercase()
+        } else {
+            '-'
+        }
     };
     Cow::Owned(name.chars().map(fold).collect())
 }
@@ -220,6 +228,9 @@ pub(super) mod tests {
             "X.Auth.User.Id",
             "x-auth-email",
             "x.auth-email",
+            "x!auth!user!id",
+            "x~auth*user|id",
+            "remote+user",
             "x-acted-as-user",
             "x-auth-token-stale",
             "x-request-id",
@@ -279,6 +290,7 @@ pub(super) mod tests {
             "via",
             "traceparent",
             "x-b3.trace",
+            "x!custom",
             "x-auth",
         ] {
             assert!(!reserved.holds(&name(sent)), "{sent}");

@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::audit::{Claimed, Line};
 use crate::auth::{Evidence, Grant};
 use crate::config::Cors;
-use crate::credential::{Form, Presented};
+use crate::credential::{Finder, Form, Presented};
 use crate::ids::{AccountId, UserId};
 use crate::reason::Reason;
 use crate::reject::{Audience, Rejection, status};
@@ -111,7 +111,7 @@ impl Case {
     }
 
     /// Notes a request that was read.
-    pub(super) fn read(&mut self, raw: &RawRequest, cors: &Cors) {
+    pub(super) fn read(&mut self, raw: &RawRequest, cors: &Cors, finder: &Finder) {
         self.request_id = raw.request_id().as_str().into();
         self.method = raw.method().clone();
         self.path = cut(raw.path().as_str());
@@ -125,7 +125,9 @@ impl Case {
             cors_origin: origin.cloned(),
         };
         if raw.is_navigation() {
-            self.navigation = Some(match raw.query() {
+            // A login page is told where to, never with what: it may be another's, and is logged.
+            let query = raw.query().and_then(|query| finder.without_tokens(query));
+            self.navigation = Some(match query {
                 Some(query) => format!("{}?{query}", raw.path().as_str()),
                 None => raw.path().as_str().to_owned(),
             });

@@ -176,7 +176,9 @@ async fn straight_line(
     case: &mut Case,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let gateway = &core.gateway;
-    let now = Clock.now()?;
+    let now = Clock
+        .now()
+        .inspect_err(|_| case.early(request.method(), request.uri().path()))?;
     let (mut head, body) = request.into_parts();
     if let Some(answer) = gateway.well_known(&head, case) {
         return Ok(answer.map(forward::ResponseBody::full));
@@ -259,7 +261,7 @@ impl Gateway {
             None => RawRequest::read(head, has_body, info, &self.limits, &self.request_id_header),
         };
         let raw = read.map_err(|unreadable| case.unreadable(*unreadable, &self.cors))?;
-        case.read(&raw, &self.cors);
+        case.read(&raw, &self.cors, &self.finder);
         self.same_server(&raw, certificate).await?;
         // 2. Its route.
         let matched = self.routes.find(&raw)?;

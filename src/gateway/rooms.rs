@@ -11,7 +11,7 @@ use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::config::{self, Config, Cors, Fault, Limits, Streams};
 use crate::credential::Finder;
-use crate::directory::Directory;
+use crate::directory::{ChannelStatus, Directory};
 use crate::forward::Forwarder;
 use crate::net::{Fetcher, TlsRoots};
 use crate::route::{RouteTable, Tenants};
@@ -46,8 +46,8 @@ pub struct Gateway {
     pub(super) origins: Vec<String>,
     pub(super) echo: Option<config::Echo>,
     pub(super) streams: Streams,
-    /// Time between two decisions of an open stream while nothing pushes changes.
-    pub(super) redecide: Duration,
+    /// How long a stream goes on while the directory does not answer.
+    pub(super) patience: Duration,
     pub(super) warn_age: Option<Duration>,
     pub(super) request_id_header: HeaderName,
     pub(super) endpoint: Option<String>,
@@ -59,8 +59,10 @@ pub struct Gateway {
 /// The state of one component, for `/readyz`.
 #[derive(Debug, Clone)]
 pub struct Component {
-    /// Whether requests can be served as far as it is concerned.
+    /// Whether it works as it should.
     pub ready: bool,
+    /// Whether requests can be served, within their bounds, though it does not.
+    pub spared: bool,
     /// Its state in words.
     pub detail: String,
 }
@@ -176,7 +178,7 @@ impl Gateway {
             origins: config.origins.allowed.clone(),
             echo: config.identity.echo.clone(),
             streams: config.streams,
-            redecide: config.directory.cache.ttl,
+            patience: config.directory.cache.ttl,
             warn_age: config.audit.warn_age,
             request_id_header: config.identity.headers.request_id.clone(),
             endpoint,
@@ -225,6 +227,7 @@ impl Gateway {
             .collect();
         let keys = Component {
             ready: missing.is_empty(),
+            spared: false,
             detail: if missing.is_empty() {
                 "ok".into()
             } else {
@@ -234,17 +237,17 @@ impl Gateway {
         let directory = self.directory.status();
         let detail = directory
             .problem
+            .clone()
             .unwrap_or_else(|| format!("{} ok", directory.source));
+        let invalidation = invalidation(&directory.channels);
         let directory = Component {
             ready: directory.ready,
+            spared: false,
             detail,
-        };
-        let invalidation = Component {
-            ready: true,
-            detail: "no push channel configured; ttl_without_push bounds staleness".into(),
         };
         let upstreams = Component {
             ready: true,
+            spared: false,
             detail: self.upstream_names.join(", "),
         };
         vec![
@@ -270,12 +273,35 @@ impl Gateway {
         let _ = tokio::time::timeout(most, settled).await;
     }
 
+    /// Waits until every push channel is up, or has failed, at most [`PROBE`].
+    async fn channels_settled(&self) -> Vec<ChannelStatus> {
+        let settled = async {
+            while self
+                .directory
+                .status()
+                .channels
+                .iter()
+                .any(|channel| !channel.tried)
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(PROBE, settled).await;
+        self.directory.status().channels
+    }
+
     /// Tries the directory, the key sets and the upstreams.
     pub async fn probe(&self) -> Vec<(String, Result<String, String>)> {
         let mut outcomes = vec![(
             "directory".to_owned(),
             self.directory.probe().await.map(|()| "ok".to_owned()),
         )];
+        for channel in self.channels_settled().await {
+            let outcome = channel
+                .problem
+                .map_or_else(|| Ok("ok".to_owned()), |problem| Err(problem));
+            outcomes.push((format!("invalidation by {}", channel.channel), outcome));
+        }
         self.keys_settled(PROBE).await;
         for (issuer, status) in self.verifier.status() {
             let outcome = if status.ready {
@@ -295,6 +321,33 @@ impl Gateway {
             ));
         }
         outcomes
+    }
+}
+
+/// A channel that is down makes records live shorter and refuses nobody; until the first attempt
+/// has ended, nobody knows which it will be.
+fn invalidation(channels: &[ChannelStatus]) -> Component {
+    let down: Vec<String> = channels
+        .iter()
+        .filter_map(|channel| {
+            let problem = channel.problem.as_ref()?;
+            Some(format!("{}: {problem}", channel.channel))
+        })
+        .collect();
+    let names: Vec<&str> = channels.iter().map(|channel| channel.channel).collect();
+    Component {
+        ready: down.is_empty(),
+        spared: channels.iter().all(|channel| channel.tried),
+        detail: if channels.is_empty() {
+            "no push channel configured; ttl_without_push bounds staleness".into()
+        } else if down.is_empty() {
+            format!("push: up ({})", names.join(", "))
+        } else {
+            format!(
+                "push: down, ttl_without_push bounds staleness ({})",
+                down.join("; ")
+            )
+        },
     }
 }
 

@@ -71,7 +71,7 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
     let mut next = if fresh {
         Instant::now()
     } else {
-        Instant::now() + gateway.redecide
+        Instant::now() + again(core)
     };
     let mut unanswered: Option<Instant> = None;
     loop {
@@ -91,7 +91,7 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
             () = lease.changed() => {}
             () = sleep_until(next) => {}
         }
-        next = Instant::now() + gateway.redecide;
+        next = Instant::now() + again(core);
         let Ok(now) = Clock.now() else {
             return (going_away("clock"), Reason::InternalError);
         };
@@ -109,7 +109,7 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
             Err(denial) if denial.reason() == Reason::DirectoryUnavailable => {
                 // Silence is no answer; it is bounded like every other one.
                 let since = *unanswered.get_or_insert_with(Instant::now);
-                if since.elapsed() >= gateway.redecide {
+                if since.elapsed() >= gateway.patience {
                     return (
                         StreamEnd {
                             code: 1013,
@@ -132,6 +132,13 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
             }
         }
     }
+}
+
+/// Time between two decisions where nothing says that anything has changed: a stream rests on an
+/// answer no longer than a request would.
+fn again(core: &Core) -> Duration {
+    let streams = core.gateway.directory().life();
+    streams.min(core.gateway.patience)
 }
 
 const fn going_away(reason: &'static str) -> StreamEnd {

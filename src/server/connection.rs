@@ -1,4 +1,4 @@
-//! One client connection: TLS under a deadline, then HTTP/1.1 or HTTP/2 by hyper, until it is idle
+//! One client connection: the PROXY protocol and TLS under a deadline, then HTTP/1.1 or HTTP/2 by hyper, until it is idle
 //! for too long, breaks, or the process drains.
 
 use std::convert::Infallible;
@@ -14,11 +14,14 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::deadline::{Activity, Deadlined, InProgress, Timeouts};
+use super::proxy::announced;
 use super::tls::Certificates;
 use crate::config::Limits;
 use crate::gateway::{self, Arrival, Core, ResponseBody};
+use crate::telemetry::Clock;
 use crate::wire::{ConnectionInfo, Heads, WatchedIo};
 
 /// How long a connection may be idle between two requests: longer than the 60 s after which common
@@ -42,17 +45,37 @@ pub(super) struct Door {
     pub(super) tls: Option<(tokio_rustls::TlsAcceptor, Arc<Certificates>)>,
     pub(super) trusted_proxies: Arc<[ipnet::IpNet]>,
     pub(super) h2c: bool,
+    pub(super) proxy_protocol: bool,
     pub(super) limits: Limits,
 }
 
 impl Door {
     /// Serves a connection to its end.
-    pub(super) async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    pub(super) async fn serve(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr) {
         let metrics = &self.core.gateway().metrics;
         if super::listen::prepare(&stream).is_err() {
             return;
         }
+        // Nothing can be judged without the time, and hyper itself panics while the clock stands
+        // before 1970.
+        if Clock.now().is_err() {
+            tracing::error!("the system clock stands before 1970; connections are closed");
+            return;
+        }
         let local = stream.local_addr().unwrap_or(self.address);
+        let deadline = Instant::now() + self.limits.header_timeout;
+        let peer = if self.proxy_protocol {
+            match announced(&mut stream, peer, &self.trusted_proxies, deadline).await {
+                Ok(client) => client,
+                Err(error) => {
+                    metrics.protocol_errors.inc();
+                    tracing::debug!(%peer, %error, "a connection without a PROXY header to believe");
+                    return;
+                }
+            }
+        } else {
+            peer
+        };
         let info = |tls, server_name| ConnectionInfo {
             peer,
             local,
@@ -69,8 +92,7 @@ impl Door {
             }
             None => self.speak(stream, info(false, None), false).await,
             Some((acceptor, _)) => {
-                let handshake =
-                    tokio::time::timeout(self.limits.header_timeout, acceptor.accept(stream)).await;
+                let handshake = tokio::time::timeout_at(deadline, acceptor.accept(stream)).await;
                 let Ok(Ok(stream)) = handshake else {
                     metrics.protocol_errors.inc();
                     tracing::debug!(%peer, "the TLS handshake failed");

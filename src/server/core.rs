@@ -60,6 +60,7 @@ pub(super) fn run(
                 }),
                 trusted_proxies: listener.trusted_proxies.clone().into(),
                 h2c: listener.h2c,
+                proxy_protocol: listener.proxy_protocol,
                 limits,
             });
             let socket = TcpListener::from_std(bound)?;

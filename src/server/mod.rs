@@ -8,6 +8,7 @@ mod control;
 mod core;
 mod deadline;
 pub(crate) mod listen;
+mod proxy;
 mod tls;
 
 use std::io;

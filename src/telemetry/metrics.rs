@@ -7,6 +7,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// The label of a family that is split by reason.
@@ -15,6 +16,11 @@ pub struct ReasonLabel {
     /// The reason's code.
     pub reason: &'static str,
 }
+
+/// Upper bounds of the histogram of invalidations, in seconds.
+const APPLIED_AFTER: [f64; 12] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.5, 2.0,
+];
 
 /// The process's metrics; cheap to clone handles inside, shared as one `Arc`.
 #[derive(Debug)]
@@ -42,6 +48,10 @@ pub struct Metrics {
     pub directory_stale: Counter,
     /// Invalidations applied.
     pub invalidations: Counter,
+    /// From a message's arrival to its effect.
+    pub invalidation_seconds: Histogram,
+    /// 1 while every push channel is up.
+    pub push_up: Gauge,
     /// Key set fetches.
     pub jwks_fetches: Counter,
     /// Key set fetches that failed.
@@ -108,9 +118,16 @@ impl Metrics {
             registry.register(name, help, gauge.clone());
             gauge
         };
+        let push_up = gauge("push_up", "Whether every push channel is up");
         let connections = gauge("connections", "Open client connections");
         let in_flight = gauge("requests_in_flight", "Requests in flight");
         let streams = gauge("streams", "Open streams under a lease");
+        let invalidation_seconds = Histogram::new(APPLIED_AFTER);
+        registry.register(
+            "invalidation_seconds",
+            "From the arrival of a message to its effect",
+            invalidation_seconds.clone(),
+        );
         Self {
             registry,
             decisions,
@@ -124,6 +141,8 @@ impl Metrics {
             directory_errors,
             directory_stale,
             invalidations,
+            invalidation_seconds,
+            push_up,
             jwks_fetches,
             jwks_errors,
             upstream_connects,
@@ -132,6 +151,11 @@ impl Metrics {
             audit_lines,
             audit_dropped,
         }
+    }
+
+    /// A message took effect this long after it arrived.
+    pub fn applied_after(&self, time: std::time::Duration) {
+        self.invalidation_seconds.observe(time.as_secs_f64());
     }
 
     /// The `OpenMetrics` text that Prometheus reads.

@@ -100,7 +100,17 @@ fn jwks_uri(document: &[u8], url: &HttpUrl, issuer: &str) -> Result<HttpUrl, Str
     if !keys.tls() && !near {
         return Err("jwks_uri is neither https nor where the discovery document is".to_owned());
     }
+    if !near && keys.host() != url.host() && (keys.is_loopback() || is_address(keys.host())) {
+        return Err("jwks_uri is an address, and the discovery document is elsewhere".to_owned());
+    }
     Ok(keys)
+}
+
+/// Whether resolvers may take this host for an address: it is one, or its last label begins like a
+/// number (`127.1`, `0x7f.1`), as no top-level domain does (RFC 3696, section 2).
+fn is_address(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    host.contains(':') || last.is_none_or(|label| label.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 async fn get(fetcher: &Fetcher, url: &HttpUrl, timeout: Duration) -> Result<Bytes, String> {
@@ -144,6 +154,14 @@ mod tests {
         for keys in [
             "http://169.254.169.254/latest",
             "http://127.0.0.1/k",
+            "https://127.0.0.1/k",
+            "https://localhost/k",
+            "https://169.254.169.254/latest",
+            "https://10.0.0.1/k",
+            "https://10.1/k",
+            "https://0x7f.0x1/k",
+            "https://2130706433/k",
+            "https://[::ffff:10.0.0.1]/k",
             "http://10.0.0.1/k",
             "http://idp.example/k",
             "file:///etc/passwd",
@@ -152,6 +170,7 @@ mod tests {
         ] {
             assert!(uri(FROM, ISSUER, keys).is_err(), "{keys}");
         }
+        assert!(uri("https://10.0.0.1/d", ISSUER, "https://10.0.0.1:8443/k").is_ok());
         let inside = "http://keycloak:8080/realms/a";
         assert!(uri(inside, ISSUER, "http://keycloak:8080/certs").is_ok());
         assert!(uri(inside, ISSUER, "http://keycloak:8081/certs").is_err());

@@ -64,7 +64,12 @@ impl WireError {
     pub const fn breaks_connection(&self) -> bool {
         matches!(
             self,
-            Self::Ambiguous(_) | Self::Malformed(_) | Self::HeadersTooLarge | Self::UriTooLong
+            Self::Ambiguous(_)
+                | Self::Malformed(_)
+                | Self::HeadersTooLarge
+                | Self::UriTooLong
+                // What follows a CONNECT may already be meant for the tunnel.
+                | Self::MethodNotAllowed
         )
     }
 }

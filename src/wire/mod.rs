@@ -14,6 +14,7 @@ mod heads;
 mod host;
 mod path;
 mod peer;
+mod proxy_protocol;
 mod read;
 mod request;
 mod request_id;
@@ -28,7 +29,8 @@ pub use error::{Unreadable, WireError};
 pub use heads::{Heads, WatchedIo};
 pub use host::Host;
 pub use path::CanonicalPath;
-pub use peer::Scheme;
+pub use peer::{Scheme, is_trusted};
+pub use proxy_protocol::{ProxyHeader, ProxyHeaderError};
 pub(crate) use request::METHOD_OVERRIDES;
 pub use request::{RawParts, RawRequest};
 pub use request_id::RequestId;
@@ -38,7 +40,7 @@ pub use via::pseudonym;
 /// What is known of the connection that a request came over.
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {
-    /// The TCP peer.
+    /// The TCP peer, or the client that it announces by the PROXY protocol.
     pub peer: SocketAddr,
     /// The address it connected to.
     pub local: SocketAddr,

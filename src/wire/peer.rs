@@ -46,7 +46,8 @@ impl Scheme {
 
 /// Whether forwarding headers of this peer are believed. IPv4-mapped addresses of a dual-stack
 /// socket count as the IPv4 addresses that they are.
-pub(super) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+#[must_use]
+pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     !trusted.is_empty() && {
         let peer = peer.to_canonical();
         trusted.iter().any(|net| net.contains(&peer))

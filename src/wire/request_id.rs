@@ -1,6 +1,6 @@
 //! The id that follows one request through responses, logs and the upstream.
 //!
-//! Believed only from a trusted proxy, and only when it is short and visible; otherwise 128 fresh
+//! Believed only from a trusted proxy, and only when it is short and plain; otherwise 128 fresh
 //! random bits. Random bytes are drawn from the system's generator in blocks, per thread.
 
 use std::cell::RefCell;
@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 128;
 /// Random bytes drawn at once.
 const BLOCK: usize = 1024;
 
-/// A request's id: 1 to 128 visible ASCII characters.
+/// A request's id: 1 to 128 plain ASCII characters.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(Arc<str>);
 
@@ -33,8 +33,7 @@ impl RequestId {
             return None;
         };
         let text = line.to_str().ok()?;
-        let usable = (1..=MAX_BYTES).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let usable = (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(is_plain);
         usable.then(|| Self(Arc::from(text)))
     }
 
@@ -62,6 +61,16 @@ impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Letters, digits and what common ids are punctuated with: nothing that could end a string, a list
+/// or a tag in somebody's log. Many proxies pass on what their client sent.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'_' | b'.' | b':' | b'+' | b'/' | b'=' | b'@' | b'~'
+        )
 }
 
 /// `N` random lower-case hexadecimal digits.
@@ -127,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_short_visible_line_is_believed() {
+    fn only_one_short_plain_line_is_believed() {
         assert_eq!(believed(&[b"abc-1"]).unwrap().as_str(), "abc-1");
         assert!(believed(&[&[b'x'; 128]]).is_some());
         for lines in [
@@ -136,6 +145,10 @@ mod tests {
             &[&[b'x'; 129]],
             &[b"a b"],
             &[b"a\tb"],
+            &[b"a\"b"],
+            &[b"a,b"],
+            &[b"<b>"],
+            &[b"{a}"],
             &[b"\xe9"],
             &[b"a", b"a"],
         ] {

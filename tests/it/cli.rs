@@ -76,17 +76,6 @@ fn every_verb_has_help_with_an_example() {
 }
 
 #[test]
-fn sql_is_not_there_yet() {
-    let builder = written();
-    let output = run(&builder, &["sql", "postgres", "-c", "countersign.yaml"]);
-    assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(
-        output.stderr.contains("not supported in this version"),
-        "{output:?}"
-    );
-}
-
-#[test]
 fn the_schema_is_json_schema() {
     let output = bare(&["schema"]);
     assert_eq!(output.code, Some(0), "{output:?}");

@@ -17,7 +17,9 @@
 
 mod harness;
 
+mod abandoned;
 mod admin;
+mod attacks;
 mod big;
 mod check;
 mod cli;
@@ -27,9 +29,12 @@ mod directory;
 mod forwarding;
 mod headers;
 mod http2;
+mod live;
 mod paths;
+mod proxy_protocol;
 mod server;
 mod sessions;
+mod soak;
 mod storm;
 mod tenants;
 mod websockets;

@@ -19,6 +19,9 @@ pub struct Directory {
     /// Limits of look-ups.
     #[serde(default)]
     pub limits: DirectoryLimits,
+    /// Who says what has changed; left out: nobody, and `cache.ttl_without_push` bounds staleness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalidation: Option<Invalidation>,
 }
 
 /// Where records come from.
@@ -145,6 +148,86 @@ impl Default for DirectoryLimits {
             queue: 10_000,
         }
     }
+}
+
+/// Who says what has changed. Records live `cache.ttl` while every channel that is named here is
+/// up, and `cache.ttl_without_push` otherwise.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Invalidation {
+    /// PostgreSQL's NOTIFY, sent by the triggers that `countersign sql postgres` prints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postgres_notify: Option<PostgresNotify>,
+    /// Redis pub/sub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisChannel>,
+    /// How far the directory may be behind what pushes, such as a replica behind its primary: each
+    /// message is applied once more after this time.
+    pub replica_lag: Duration,
+}
+
+impl Default for Invalidation {
+    fn default() -> Self {
+        Self {
+            postgres_notify: None,
+            redis: None,
+            replica_lag: Duration::secs(0),
+        }
+    }
+}
+
+/// PostgreSQL's NOTIFY.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresNotify {
+    /// The database that is listened to; left out: the directory's own. A server, not a pooler in
+    /// transaction mode, and the primary, not a replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// The channel; also the beginning of the names of triggers and functions.
+    #[serde(default = "countersign")]
+    #[schemars(length(min = 1, max = 40))]
+    pub channel: String,
+    /// The tables whose changes concern users or accounts, for `countersign sql postgres`.
+    #[serde(default)]
+    pub tables: Vec<PushedTable>,
+}
+
+fn countersign() -> String {
+    "countersign".to_owned()
+}
+
+/// Redis pub/sub.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedisChannel {
+    /// `redis://user:password@host:port`, or `rediss://` over TLS.
+    pub url: Secret,
+    /// The channel.
+    #[serde(default = "countersign")]
+    #[schemars(length(min = 1, max = 200))]
+    pub channel: String,
+}
+
+/// A table whose changes concern users or accounts. At least one of `user` and `account`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PushedTable {
+    /// The table; `schema.table` where it is in a schema of its own.
+    #[schemars(example = &"users")]
+    pub table: String,
+    /// The column that holds the user's id, as the look-up gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The column that holds the account's id, as the look-up gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The column that holds the tenant, where requests can name several and have no schema each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The columns whose change counts; left out: every column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Vec<String>>,
 }
 
 /// Where revoked tokens are remembered.

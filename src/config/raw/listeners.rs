@@ -36,6 +36,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<String>,
     /// HTTP/2 by prior knowledge on a clear-text listener.
     pub h2c: bool,
+    /// Every connection begins with a PROXY protocol header (version 1 or 2) that a trusted proxy wrote; all others are closed. Needs `trusted_proxies`.
+    pub proxy_protocol: bool,
 }
 
 impl Default for Listener {
@@ -45,6 +47,7 @@ impl Default for Listener {
             tls: None,
             trusted_proxies: Vec::new(),
             h2c: false,
+            proxy_protocol: false,
         }
     }
 }

@@ -15,14 +15,9 @@ pub(in crate::config) const WORDS_MARK: &str = "x-not-supported-words";
 const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("File", "decisions", &[Nothing::Null]),
     ("File", "preset", &[Nothing::Null]),
-    (
-        "Listener",
-        "proxy_protocol",
-        &[Nothing::Null, Nothing::False],
-    ),
     ("ListenerTls", "client_ca", &[Nothing::Null]),
     ("Issuer", "preset", &[Nothing::Null]),
-    ("Directory", "invalidation", &[Nothing::Null]),
+    ("Invalidation", "outbox", &[Nothing::Null]),
     ("Directory", "preset", &[Nothing::Null]),
     ("Revocations", "store", &[Nothing::Null]),
     ("Upstream", "health_check", &[Nothing::Null]),
@@ -43,7 +38,6 @@ const WORDS: &[(&str, &str)] = &[
 #[derive(Clone, Copy)]
 enum Nothing {
     Null,
-    False,
 }
 
 /// Marks these keys in the schema.
@@ -53,7 +47,6 @@ pub(super) fn mark(schema: &mut Value) {
             .iter()
             .map(|nothing| match nothing {
                 Nothing::Null => Value::Null,
-                Nothing::False => Value::Bool(false),
             })
             .collect();
         let mut property = json!({ "description": "Not supported in this version.", MARK: true });

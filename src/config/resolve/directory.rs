@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sql::{self, Dialect, Query};
-use super::{Context, headers, urls};
+use super::{Context, headers, push, urls};
 use crate::config::SessionStore;
 use crate::config::raw;
 use crate::config::types::{
-    Credential, Directory, DirectoryCache, DirectoryLimits, DirectorySource, KeyPath, Tenants,
+    Credential, Directory, DirectoryCache, DirectoryLimits, DirectorySource, Invalidation, KeyPath,
+    Tenants,
 };
 use crate::telemetry::Redacted;
 
@@ -41,12 +42,18 @@ pub(super) fn directory(
         concurrent: usize::try_from(raw.limits.concurrent).unwrap_or(usize::MAX),
         queue: usize::try_from(raw.limits.queue).unwrap_or(usize::MAX),
     };
+    let invalidation = raw.invalidation.as_ref();
+    let invalidation = invalidation.map_or_else(
+        || Some(Invalidation::default()),
+        |invalidation| push::invalidation(invalidation, source.as_ref(), tenants, cx),
+    );
     Some(Directory {
         at,
         source: source?,
         cache,
         limits,
         session_tables: session_tables(credentials),
+        invalidation: invalidation?,
     })
 }
 
@@ -111,7 +118,7 @@ fn postgres(
 }
 
 /// The URL is never shown: it holds a password.
-fn postgres_url(url: &str, at: &KeyPath, cx: &mut Context<'_>) {
+pub(super) fn postgres_url(url: &str, at: &KeyPath, cx: &mut Context<'_>) {
     let scheme = url.starts_with("postgres://") || url.starts_with("postgresql://");
     if !scheme || url.parse::<sqlx::postgres::PgConnectOptions>().is_err() {
         cx.fault(

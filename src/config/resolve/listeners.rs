@@ -99,6 +99,13 @@ fn listener(raw: &raw::Listener, at: &KeyPath, cx: &mut Context<'_>) -> Option<L
             "remove h2c; HTTP/2 is offered over TLS by itself",
         );
     }
+    if raw.proxy_protocol && raw.trusted_proxies.is_empty() {
+        cx.fault(
+            &at.key("proxy_protocol"),
+            "nobody is trusted to write the PROXY header, so that every connection would be closed",
+            "name your load balancer's networks in trusted_proxies",
+        );
+    }
     let trusted_proxies = trusted_proxies(&raw.trusted_proxies, &at.key("trusted_proxies"), cx);
     Some(Listener {
         at: at.clone(),
@@ -106,6 +113,7 @@ fn listener(raw: &raw::Listener, at: &KeyPath, cx: &mut Context<'_>) -> Option<L
         tls,
         trusted_proxies,
         h2c: raw.h2c,
+        proxy_protocol: raw.proxy_protocol,
     })
 }
 

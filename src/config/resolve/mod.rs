@@ -15,6 +15,7 @@ mod issuers;
 mod listeners;
 mod operation;
 mod paths;
+mod push;
 mod route_match;
 mod routes;
 mod sql;

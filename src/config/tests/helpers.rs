@@ -23,6 +23,7 @@ pub(super) fn environment(name: &str) -> Option<String> {
             Some("django-canary-0123456789-0123456789-0123456789-abc".to_owned())
         }
         "COUNTERSIGN_ADMIN_TOKEN" => Some("admin-token-canary".to_owned()),
+        "REDIS_URL" => Some("redis://app:canary@localhost/0".to_owned()),
         "EMPTY" => Some(String::new()),
         "TRUE" => Some("true".to_owned()),
         "SEVEN" => Some("7".to_owned()),

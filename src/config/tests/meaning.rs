@@ -89,6 +89,69 @@ fn no_issuer_only_where_everything_is_public() {
 }
 
 #[test]
+fn push_names_its_database_channel_and_tables() {
+    let postgres = |text: &str| {
+        SMALL
+            .replace(
+                "http: { url: \"https://app.internal/{tenant}/{user}\" }",
+                "postgres: { url: \"${DATABASE_URL}\", lookups: { default: \"SELECT id, account, active FROM users WHERE id = $user\" } }",
+            )
+            .replace("  source:", &format!("  invalidation: {{ postgres_notify: {{ {text} }} }}\n  source:"))
+    };
+    table(
+        postgres,
+        5,
+        "directory.invalidation.postgres_notify",
+        r#"
+channel: Count => channel => lower-case
+channel: "a b" => channel => not the name of a channel
+channel: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa => channel => 1 to 40
+channel: "" => channel => not the name of a channel
+url: "redis://x" => url => not the URL of a PostgreSQL database
+tables: [{ table: users }] => tables[0] => whom a change
+tables: [{ table: "", user: id }] => tables[0].table => not the name of a table
+tables: [{ table: a, user: "" }] => tables[0].user => not the name of a table or column
+tables: [{ table: a, user: id, watch: ["\n"] }] => tables[0].watch[0] => not the name of a table or column
+tables: [{ user: id }] => tables[0].table => missing
+"#,
+    );
+    let redis = |text: &str| {
+        SMALL.replace(
+            "  source:",
+            &format!("  invalidation: {{ redis: {{ {text} }} }}\n  source:"),
+        )
+    };
+    table(
+        redis,
+        5,
+        "directory.invalidation.redis",
+        r#"
+channel: x => url => missing
+url: "http://x" => url => not the URL of a Redis server
+url: "redis://u:canary@h:x" => url => not the URL of a Redis server
+url: "redis://h", channel: "" => channel => not the name of a channel
+"#,
+    );
+    good(&redis("url: \"rediss://u:canary@h:6379/0\""));
+    good(&postgres("tables: [{ table: users, user: id }]"));
+    refused(
+        &SMALL.replace(
+            "  source:",
+            "  invalidation: { postgres_notify: {} }\n  source:",
+        ),
+        &[(
+            5,
+            "directory.invalidation.postgres_notify",
+            "no PostgreSQL database",
+        )],
+    );
+    good(&SMALL.replace(
+        "  source:",
+        "  invalidation: { postgres_notify: { url: \"${DATABASE_URL}\" } }\n  source:",
+    ));
+}
+
+#[test]
 fn listeners() {
     table(
         with,
@@ -100,6 +163,7 @@ listeners: [{ address: localhost }] => listeners[0].address => not an address
 listeners: [] => listeners => empty
 listeners: [{ trusted_proxies: ["::/0"] }] => listeners[0].trusted_proxies[0] => everyone
 listeners: [{ trusted_proxies: [10.0.0.0/33] }] => listeners[0].trusted_proxies[0] => not a network
+listeners: [{ proxy_protocol: true }] => listeners[0].proxy_protocol => name your load balancer's networks
 listeners: [{ tls: [] }] => listeners[0].tls => empty
 listeners: [{}, {}] => listeners[1].address => another listener already has 127.0.0.1:8080
 admin: { address: 127.0.0.1:8080 } => admin.address => another listener

@@ -133,10 +133,6 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
     for (text, at) in [
         ("decisions: { address: 127.0.0.1:9091 }", "decisions"),
         (
-            "listeners: [{ proxy_protocol: true }]",
-            "listeners[0].proxy_protocol",
-        ),
-        (
             "credentials: [{ django_session: { secret_key: x, store: { redis: { url: x } } } }]",
             "credentials[0].django_session.store.redis",
         ),
@@ -173,15 +169,16 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
         &[(6, "directory.source.mysql", words)],
     );
     refused(
-        &SMALL.replace("  source:", "  invalidation: { redis: {} }\n  source:"),
-        &[(5, "directory.invalidation", words)],
+        &SMALL.replace("  source:", "  invalidation: { outbox: {} }\n  source:"),
+        &[(5, "directory.invalidation.outbox", words)],
     );
     good(&format!(
         "{SMALL}    health_check: null\n    tls: {{ client_certificate: null }}\n{}",
-        "decisions: null\nlisteners: [{ proxy_protocol: false }]\nrevocations: { store: null }\n\
+        "decisions: null\nrevocations: { store: null }\n\
          limits: { rate: null }\ntelemetry: { otlp: null }\n"
     ));
     good(&SMALL.replace("  source:", "  invalidation: null\n  source:"));
+    good(&SMALL.replace("  source:", "  invalidation: { outbox: null }\n  source:"));
 }
 
 #[test]

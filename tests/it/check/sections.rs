@@ -174,10 +174,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("telemetry", "{ otlp: \"http://127.0.0.1:4317\" }"),
         ("revocations", "{ store: redis }"),
         (
-            "listeners",
-            "[ { address: \"127.0.0.1:1\", proxy_protocol: true } ]",
-        ),
-        (
             "credentials",
             "[ django_session: { cookie: sessionid, secret_key: \"${JWT_SECRET}\", store: { redis: { url: \"redis://127.0.0.1\" } } } ]",
         ),

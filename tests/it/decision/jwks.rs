@@ -102,7 +102,7 @@ fn a39_an_outage_keeps_the_last_good_set_for_its_time() {
     let good = key("good");
     let keys: Keys = Arc::new(Mutex::new(Some(set(&[&good]))));
     let server = server(&keys);
-    let scene = scene(&server.url(), "{ refresh: 200ms, max_stale: 2s }");
+    let scene = scene(&server.url(), "{ refresh: 200ms, max_stale: 5s }");
     until("the set is read", || {
         scene.gateway.send(&get(&good)).status() == 200
     });

@@ -173,6 +173,24 @@ fn d8_trace_and_connect_are_refused() {
 }
 
 #[test]
+fn c17_what_follows_a_connect_is_never_read_as_a_request() {
+    let scene = Scene::new();
+    let token = Token::user("5").account("12").signed();
+    let tunnelled = Request::get("/meant-for-the-tunnel").bearer(&token);
+    let connect = Request::new("CONNECT", "app.test:80").bearer(&token);
+    let mut client = scene.gateway.client();
+    let _ = client.try_send(&[connect.bytes(), tunnelled.bytes()].concat());
+    let answers = client.rest();
+    let text = String::from_utf8_lossy(&answers);
+    assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+    assert!(
+        text.to_ascii_lowercase().contains("connection: close"),
+        "{text}"
+    );
+    scene.upstream.assert_untouched();
+}
+
+#[test]
 fn b18_targets_that_are_no_path_are_refused() {
     let scene = Scene::new();
     for target in ["*", "evil.test:80", "x"] {

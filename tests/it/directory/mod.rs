@@ -25,7 +25,7 @@ fn account_of(scene: &Scene, request: &Request) -> Option<String> {
 
 /// Asks again and again until the answer is this one, within bounds.
 #[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "never: {what}");

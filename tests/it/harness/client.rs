@@ -87,7 +87,18 @@ impl Client {
         name: &str,
         authority: &Authority,
     ) -> io::Result<Self> {
-        let socket = open(address)?;
+        Self::try_tls_after(address, b"", name, authority)
+    }
+
+    /// The same, where these bytes stand before the handshake.
+    pub(crate) fn try_tls_after(
+        address: SocketAddr,
+        before: &[u8],
+        name: &str,
+        authority: &Authority,
+    ) -> io::Result<Self> {
+        let mut socket = open(address)?;
+        socket.write_all(before)?;
         let mut stream = authority.client_stream(socket.try_clone()?, name, b"http/1.1");
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;

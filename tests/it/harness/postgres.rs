@@ -44,8 +44,17 @@ impl Database {
         Self::on(Arc::new(Server::start()), sql)
     }
 
+    /// A database of the same name on another server.
+    pub(crate) fn twin_elsewhere(&self, sql: &str) -> Self {
+        Self::named(Arc::new(Server::start()), self.name.clone(), sql)
+    }
+
     fn on(server: Arc<Server>, sql: &str) -> Self {
         let name = format!("test{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        Self::named(server, name, sql)
+    }
+
+    fn named(server: Arc<Server>, name: String, sql: &str) -> Self {
         server.psql("postgres", &format!("CREATE DATABASE {name}"));
         let database = Self { server, name };
         database.run(sql);
@@ -53,13 +62,38 @@ impl Database {
     }
 
     pub(crate) fn url(&self) -> String {
-        let (port, name) = (self.server.port, &self.name);
+        self.url_at(self.server.port)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same behind another port.
+    pub(crate) fn url_at(&self, port: u16) -> String {
+        let name = &self.name;
         format!("postgres://postgres@127.0.0.1:{port}/{name}?sslmode=disable")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port
     }
 
     /// Runs SQL; gives the rows, unaligned, one a line.
     pub(crate) fn run(&self, sql: &str) -> String {
         self.server.psql(&self.name, sql)
+    }
+
+    /// Runs these one after the other in one session; gives rows and notifications.
+    pub(crate) fn run_each(&self, each: &[&str]) -> String {
+        let mut command = self.server.psql_command(&self.name);
+        for sql in each {
+            command.args(["-c", sql]);
+        }
+        let output = command.output().expect("psql runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\nin: {each:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// An open session, as for holding a lock.
@@ -103,10 +137,53 @@ impl Database {
         self.server.stop();
     }
 
+    /// Stops every process of the server (of `alone_with`) where it stands: its sockets stay open and
+    /// nothing answers, until the result is dropped.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let pid_file = self.server.folder.path().join("data/postmaster.pid");
+        let text = std::fs::read_to_string(pid_file).expect("the server runs");
+        let postmaster = text.lines().next().expect("a pid").trim().to_owned();
+        let frozen = Frozen(children_of(&postmaster));
+        frozen.signal("STOP");
+        frozen
+    }
+
     /// Starts it again.
     pub(crate) fn start_again(&self) {
         self.server.launch();
     }
+}
+
+/// The processes of a stopped server; they go on when this is dropped.
+pub(crate) struct Frozen(Vec<String>);
+
+impl Frozen {
+    fn signal(&self, name: &str) {
+        let mut command = Command::new("kill");
+        let _ = command.arg(format!("-{name}")).args(&self.0).status();
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("CONT");
+    }
+}
+
+/// A process, and those that it started.
+fn children_of(parent: &str) -> Vec<String> {
+    let mut found = vec![parent.to_owned()];
+    for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        // `pid (name) state ppid …`; the name may hold anything.
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        if after_name.split_whitespace().nth(1) == Some(parent) {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found
 }
 
 /// `psql`, fed line by line.

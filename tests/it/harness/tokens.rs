@@ -37,7 +37,12 @@ enum Kind {
 
 impl Key {
     pub(crate) fn secret(algorithm: &'static str, secret: &str) -> Self {
-        Self::new(algorithm, Kind::Secret(secret.as_bytes().to_vec()))
+        Self::secret_bytes(algorithm, secret.as_bytes())
+    }
+
+    /// The same, where the secret is no text.
+    pub(crate) fn secret_bytes(algorithm: &'static str, secret: &[u8]) -> Self {
+        Self::new(algorithm, Kind::Secret(secret.to_vec()))
     }
 
     /// A fresh key for an asymmetric algorithm.
@@ -65,6 +70,12 @@ impl Key {
 
     pub(crate) fn with_kid(mut self, kid: &str) -> Self {
         self.kid = Some(kid.to_owned());
+        self
+    }
+
+    /// The same key, used with another algorithm of its kind.
+    pub(crate) fn using(mut self, algorithm: &'static str) -> Self {
+        self.algorithm = algorithm;
         self
     }
 

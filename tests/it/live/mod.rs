@@ -1,0 +1,92 @@
+//! Live means live: a change in the app's database is the gateway's answer, pushed and not waited
+//! for, whatever happens to the channel on the way.
+//!
+//! Records live an hour here while push is up, so that nothing but a push explains a new answer.
+
+mod notify;
+mod redis;
+mod triggers;
+
+use crate::harness::{Gateway, Request, Scene, Token};
+
+pub(crate) use super::directory::until;
+
+const TABLES: &str = r"
+CREATE TABLE accounts (id bigint PRIMARY KEY, status text NOT NULL DEFAULT 'active', note text);
+CREATE TABLE users (id bigint PRIMARY KEY, account_id bigint, is_active boolean NOT NULL DEFAULT true,
+  role text, seen timestamptz, settings json);
+INSERT INTO accounts (id) VALUES (12), (13), (14);
+INSERT INTO users (id, account_id) SELECT 5, 12 UNION ALL SELECT 6, 13 UNION ALL SELECT 7, 14;
+";
+
+const LOOKUP: &str = "SELECT u.id, u.account_id AS account, u.is_active AS active, a.status = 'active' AS account_active, u.role AS roles FROM users u LEFT JOIN accounts a ON a.id = u.account_id WHERE u.id = $user::bigint";
+
+const PUSHED: &str = "postgres_notify: { channel: countersign, tables: [ { table: users, user: id, watch: [account_id, is_active, role] }, { table: accounts, account: id, watch: [status] } ] }";
+
+/// A directory in this database, with this under `invalidation`; long lives while push is up.
+fn directory(invalidation: &str) -> String {
+    directory_with(
+        invalidation,
+        "{ ttl: 1h, ttl_without_push: 100ms, negative_ttl: 1h }",
+    )
+}
+
+fn directory_with(invalidation: &str, cache: &str) -> String {
+    format!(
+        "source: {{ postgres: {{ url: \"${{DATABASE_URL}}\", lookups: {{ default: \"{LOOKUP}\" }} }} }}\n\
+         cache: {cache}\nlimits: {{ timeout: 2s }}\ninvalidation: {{ {invalidation} }}"
+    )
+}
+
+fn get(user: &str) -> Request {
+    Request::get("/").bearer(&Token::user(user).signed())
+}
+
+/// The account that the upstream is told.
+fn account_of(scene: &Scene, user: &str) -> String {
+    let response = scene.gateway.send(&get(user));
+    match response.status() {
+        200 => response.json()["account"]
+            .as_str()
+            .unwrap_or("none")
+            .to_owned(),
+        _ => response.reason().unwrap_or_default(),
+    }
+}
+
+/// Waits until the answer for this user is this one.
+#[track_caller]
+fn until_account(scene: &Scene, user: &str, account: &str) {
+    let mut last = String::new();
+    until(&format!("user {user} is {account}"), || {
+        last = account_of(scene, user);
+        last == account
+    });
+}
+
+/// A number of the gateway's.
+fn metric(gateway: &Gateway, name: &str) -> f64 {
+    let text = gateway.admin(&Request::get("/metrics")).text();
+    let line = text
+        .lines()
+        .find(|line| line.split([' ', '{']).next() == Some(name));
+    let value = line.and_then(|line| line.rsplit(' ').next());
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+/// Waits until push is up, or down, everywhere that it is told.
+#[track_caller]
+fn until_push(gateway: &Gateway, up: bool) {
+    until(&format!("push is up: {up}"), || {
+        metric(gateway, "countersign_push_up") == f64::from(u8::from(up))
+    });
+    let ready = gateway
+        .admin(&Request::get("/readyz"))
+        .expect_status(200)
+        .json();
+    assert_eq!(ready["components"]["invalidation"]["ready"], up, "{ready}");
+    let status = if up { "ready" } else { "degraded" };
+    assert_eq!(ready["status"], status, "{ready}");
+}
