@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -12,6 +13,8 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::{Admin, Answer};
+use crate::directory::RevokeError;
+use crate::telemetry::Clock;
 
 /// Largest body.
 const BODY: usize = 64 * 1024;
@@ -51,21 +54,62 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Answer 
                 &json!({ "error": "POST only" }),
             ),
         },
+        "/v1/revocations" => match *request.method() {
+            Method::POST => revoke(admin, request.into_body()).await,
+            _ => super::json(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &json!({ "error": "POST only" }),
+            ),
+        },
         _ => not_found(),
+    }
+}
+
+/// Revokes tokens, and answers once the store has it and it holds on this replica.
+async fn revoke(admin: &Admin, body: Incoming) -> Answer {
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let Ok(now) = Clock.now() else {
+        let error = json!({ "error": "the clock stands before 1970" });
+        return super::json(StatusCode::INTERNAL_SERVER_ERROR, &error);
+    };
+    let (status, answer) = match admin.gateway.revocations().add(&body, now).await {
+        Ok(published) => (
+            StatusCode::OK,
+            json!({ "revoked": true, "published": published }),
+        ),
+        Err(error) => {
+            let status = match error {
+                RevokeError::Malformed(_) => StatusCode::BAD_REQUEST,
+                RevokeError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, json!({ "error": error.to_string() }))
+        }
+    };
+    super::json(status, &answer)
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Answer> {
+    let read = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY).collect()).await;
+    match read {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        _ => Err(super::json(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &json!({ "error": "the body is at most 64 KiB" }),
+        )),
     }
 }
 
 /// Applies an invalidation and answers once it holds on this replica.
 async fn invalidate(admin: &Admin, body: Incoming) -> Answer {
-    let read = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY).collect()).await;
-    let Ok(Ok(body)) = read else {
-        return super::json(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &json!({ "error": "the body is at most 64 KiB" }),
-        );
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
     };
     let directory = admin.gateway.directory();
-    let what = directory.apply_message(&body.to_bytes()).await;
+    let what = directory.apply_message(&body).await;
     let published = directory.publish(&what).await;
     super::json(
         StatusCode::OK,

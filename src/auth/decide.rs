@@ -11,11 +11,11 @@ use serde_json::json;
 use super::denial::Denial;
 use super::origin::{self, OriginFacts};
 use super::principal::{Grant, Principal};
-use super::proof::VerifiedCredential;
+use super::proof::{Proof, VerifiedCredential};
 use super::session::Sessions;
 use crate::config::{Config, Conflict, OnMismatch, Origins};
 use crate::credential::Presented;
-use crate::directory::{Binding, Directory, Lease, Live};
+use crate::directory::{Binding, Directory, Lease, Live, Revocations};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
 use crate::session::CsrfFacts;
@@ -98,6 +98,7 @@ pub struct Authenticator {
     pub(super) verifier: Arc<Verifier>,
     pub(super) directory: Arc<Directory>,
     tenants: Arc<Tenants>,
+    revocations: Arc<Revocations>,
     conflict: Conflict,
     origins: Origins,
     pub(super) sessions: Sessions,
@@ -113,11 +114,13 @@ impl Authenticator {
         verifier: Arc<Verifier>,
         directory: Arc<Directory>,
         tenants: Arc<Tenants>,
+        revocations: Arc<Revocations>,
     ) -> Self {
         Self {
             verifier,
             directory,
             tenants,
+            revocations,
             conflict: config.conflict,
             origins: config.origins.clone(),
             sessions: Sessions::build(config),
@@ -188,9 +191,13 @@ impl Authenticator {
             // A session was found before the lease; what ended it in between is seen here.
             self.still_alive(acting, now).await?;
         }
+        for credential in &verified {
+            self.refuse_revoked(&tenant, credential, None, now)?;
+        }
         let principal = self
             .establish(&tenant, acting, route, evidence, trace)
             .await?;
+        self.refuse_revoked(&tenant, acting, Some(principal.user()), now)?;
         self.same_live_user(&verified, &principal).await?;
         if let Some(lease) = lease {
             lease.narrow(principal.binding());
@@ -205,6 +212,7 @@ impl Authenticator {
         let (tenant, verified) = (&standing.tenant, &standing.verified);
         self.speaks_for(verified, tenant)?;
         self.still_alive(verified, now).await?;
+        self.refuse_revoked(tenant, verified, Some(&standing.user), now)?;
         let principal = self
             .establish(
                 tenant,
@@ -215,6 +223,28 @@ impl Authenticator {
             )
             .await?;
         Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
+    }
+
+    /// A credential that was revoked, by its id or by its user, is none.
+    fn refuse_revoked(
+        &self,
+        tenant: &TenantId,
+        credential: &VerifiedCredential,
+        user: Option<&UserId>,
+        now: UnixTime,
+    ) -> Result<(), Denial> {
+        let revoked = match credential.proof() {
+            Proof::Token(token) => self.revocations.refuses(tenant, token, user, now)?,
+            Proof::Session(session) => {
+                let users = [Some(session.user()), user];
+                self.revocations
+                    .refuses_session(tenant, session.saved_at(), users, now)?
+            }
+        };
+        if revoked {
+            return Err(Denial::TokenRevoked);
+        }
+        Ok(())
     }
 
     /// Two credentials are one identity when tenant and subject agree and, where the token's account

@@ -45,8 +45,8 @@ pub enum Denial {
     /// The account is deactivated.
     #[error("the account is deactivated")]
     AccountInactive,
-    /// The token is older than `tokens_valid_after`.
-    #[error("the token was made before the user's tokens_valid_after")]
+    /// The token is older than `tokens_valid_after`, or was revoked.
+    #[error("the token was made before the user's tokens_valid_after, or was revoked")]
     TokenRevoked,
     /// The token's account is not the live one.
     #[error("the token's account is not the live one")]

@@ -44,6 +44,12 @@ impl VerifiedCredential {
         &self.name
     }
 
+    /// What it rests on.
+    #[must_use]
+    pub const fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
     /// The token that it is.
     #[must_use]
     pub const fn token(&self) -> Option<&Arc<VerifiedToken>> {

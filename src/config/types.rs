@@ -120,6 +120,8 @@ pub struct Config {
     pub cors: Cors,
     /// The live mapping.
     pub directory: Directory,
+    /// Revoked tokens.
+    pub revocations: Revocations,
     /// The account policy; routes carry their own resolved copy.
     pub accounts: Accounts,
     /// What the upstream is told.
@@ -489,6 +491,24 @@ pub enum PushedTenant {
     Only(TenantId),
     /// Nowhere: a change concerns every tenant.
     Unknown,
+}
+
+/// `revocations`.
+#[derive(Debug, Clone)]
+pub struct Revocations {
+    /// What every replica shares; `None`: this replica only.
+    pub store: Option<RevocationStore>,
+    /// Time between two readings of the store.
+    pub refresh: Duration,
+}
+
+/// `revocations.store`, with its URL.
+#[derive(Debug, Clone)]
+pub enum RevocationStore {
+    /// A table.
+    Postgres(Secret),
+    /// A sorted set.
+    Redis(Secret),
 }
 
 /// `directory.source`.

@@ -110,14 +110,16 @@ impl Desk {
 
     /// Lands one flight of a record.
     pub(super) async fn look_up(self: Arc<Self>, key: Arc<Key>, seat: Seat<Arc<Key>, Cached>) {
-        let attempt = async |number| {
+        let enter = async |number| {
             pause(number).await;
-            let _permit = self.gate.enter().await?;
+            self.gate.enter().await
+        };
+        let attempt = async |_permit| {
             let ticket = self.cache.ticket(Instant::now());
             self.metrics.directory_lookups.inc();
             Ok((ticket, self.source.find(&key).await?))
         };
-        fly(seat, self.timeout, attempt, |outcome| {
+        fly(seat, self.timeout, enter, attempt, |outcome| {
             self.hear(&outcome);
             match outcome {
                 Ok((ticket, answer)) => self.cache.store(ticket, &key, answer).map(Ok),
@@ -133,14 +135,16 @@ impl Desk {
         ask: TenantAsk,
         seat: Seat<TenantAsk, Told<TenantId>>,
     ) {
-        let attempt = async |number| {
+        let enter = async |number| {
             pause(number).await;
-            let _permit = self.tenant_gate.enter().await?;
+            self.tenant_gate.enter().await
+        };
+        let attempt = async |_permit| {
             let (number, asked_at) = (self.number(&ask), Instant::now());
             self.metrics.directory_lookups.inc();
             Ok((number, asked_at, self.find_tenant(&ask).await?))
         };
-        fly(seat, self.timeout, attempt, |outcome| {
+        fly(seat, self.timeout, enter, attempt, |outcome| {
             self.hear(&outcome);
             match outcome {
                 Ok((number, asked_at, answer)) => self

@@ -2,7 +2,9 @@
 //!
 //! Whoever misses first founds a flight and starts its look-up; whoever comes while it is under way
 //! waits for the same answer. The look-up is a task of its own, so a caller who goes away takes
-//! nothing with him, and it lends its own deadline to nobody: every caller has his own.
+//! nothing with him, and it lends its own deadline to nobody: every caller has his own. Only a
+//! look-up that still stands in the queue when the last of its callers has gone is given up: a flood
+//! of requests that are taken back at once must not queue before those who stay.
 //!
 //! A flight's failure is told to the one who founded it. The others may found or join one more, once
 //! (see [`Flights::ask`]): they would otherwise inherit a deadline that began before they came. Since
@@ -10,9 +12,10 @@
 //! twice the look-ups it would cost without followers, and never two at once for one key.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -118,6 +121,33 @@ impl<K: Hash + Eq, A> Flights<K, A> {
     }
 }
 
+impl<K: Hash + Eq, A> Seat<K, A> {
+    /// Ready once everybody who waited for this flight has gone; nobody can join it any more.
+    async fn deserted(&mut self) {
+        poll_fn(|cx| {
+            let Some(key) = self.key.take() else {
+                return Poll::Ready(());
+            };
+            let mut under_way = self.flights.lock();
+            let Some(waiters) = under_way.get_mut(&key) else {
+                return Poll::Ready(());
+            };
+            // One waker is enough: while one of them waits, the flight is wanted.
+            while let Some(last) = waiters.last_mut() {
+                if last.poll_closed(cx).is_pending() {
+                    drop(under_way);
+                    self.key = Some(key);
+                    return Poll::Pending;
+                }
+                waiters.pop();
+            }
+            under_way.remove(&key);
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
 impl<K: Hash + Eq, A: Clone> Seat<K, A> {
     /// Lands the flight with what `settle` gives, unless that is `None`: then it stays under way.
     /// Nobody can join between `settle` and the landing, so whoever is told the answer asked for it
@@ -160,26 +190,42 @@ async fn wait<A>(
     }
 }
 
-/// Runs one flight's look-up to its end: `attempt` asks the source, the how-manieth time it is told;
-/// `settle` turns the outcome into what the waiters are told, or `None` when the answer was outdated
-/// on arrival and the source has to be asked again. `limit` bounds all of it.
-pub(super) async fn fly<K, A, R, F>(
+/// Runs one flight's look-up to its end: `enter` waits for a place at the source, the how-manieth
+/// time it is told; `attempt` asks the source; `settle` turns the outcome into what the waiters are
+/// told, or `None` when the answer was outdated on arrival and the source has to be asked again.
+/// `limit` bounds all of it. Whose waiters have all gone before it has a place never asks.
+pub(super) async fn fly<K, A, P, R, E, F>(
     mut seat: Seat<K, A>,
     limit: Duration,
-    attempt: impl Fn(u32) -> F,
+    enter: impl Fn(u32) -> E,
+    attempt: impl Fn(P) -> F,
     settle: impl Fn(Outcome<R>) -> Option<Outcome<A>>,
 ) where
     K: Hash + Eq,
     A: Clone,
+    E: Future<Output = Outcome<P>>,
     F: Future<Output = Outcome<R>>,
 {
     let deadline = Instant::now() + limit;
     for number in 0.. {
-        let outcome = tokio::time::timeout_at(deadline, attempt(number))
-            .await
-            .unwrap_or_else(|_| {
+        let ask = async {
+            let place = tokio::select! {
+                biased;
+                () = seat.deserted() => return None,
+                place = enter(number) => place,
+            };
+            Some(match place {
+                Ok(place) => attempt(place).await,
+                Err(failure) => Err(failure),
+            })
+        };
+        let outcome = match tokio::time::timeout_at(deadline, ask).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return,
+            Err(_) => {
                 Err(SourceError::new("the source did not answer within the time limit").into())
-            });
+            }
+        };
         match seat.land(|| settle(outcome)) {
             None => return,
             Some(still) => seat = still,

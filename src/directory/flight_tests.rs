@@ -138,7 +138,8 @@ async fn e16_an_outdated_answer_is_asked_for_again() {
     fly(
         seat,
         LONG,
-        async |_| rows.borrow_mut().pop().ok_or_else(failed),
+        async |_| Ok(()),
+        async |()| rows.borrow_mut().pop().ok_or_else(failed),
         |row| match row {
             Ok("old") => None,
             row => Some(row),
@@ -157,7 +158,8 @@ async fn e21_a_flight_that_is_never_settled_ends_at_its_limit() {
     fly(
         seat,
         LONG,
-        async |_| {
+        async |_| Ok(()),
+        async |()| {
             tokio::time::sleep(Duration::from_secs(7)).await;
             Ok("old")
         },
@@ -168,4 +170,40 @@ async fn e21_a_flight_that_is_never_settled_ends_at_its_limit() {
     )
     .await;
     assert!(matches!(asking.await, Err(Failure::Source(_))));
+}
+
+#[tokio::test]
+async fn c21_a_flight_that_everybody_left_in_the_queue_never_leaves() {
+    let (flights, seats) = (Flights::new(), Seats::default());
+    let (queue, asked) = (tokio::sync::Semaphore::new(0), Cell::new(0));
+    let look_up = |seat| {
+        fly(
+            seat,
+            LONG,
+            async |_| Ok(queue.acquire().await.unwrap()),
+            async |_place| {
+                asked.set(asked.get() + 1);
+                Ok("row")
+            },
+            |row: Outcome<&'static str>| Some(row),
+        )
+    };
+    let mut first = Box::pin(ask(&flights, &seats, LONG));
+    let mut second = Box::pin(ask(&flights, &seats, LONG));
+    assert!(pending(&mut first).await && pending(&mut second).await);
+    let mut flight = Box::pin(look_up(seats.borrow_mut().remove(0)));
+    assert!(pending(&mut flight).await);
+    drop(first);
+    assert!(pending(&mut flight).await, "one still waits");
+    drop(second);
+    flight.await;
+    assert!(flights.lock().is_empty());
+    // Whoever comes next founds his own, and one that left the old one takes nothing with it.
+    let mut third = Box::pin(ask(&flights, &seats, LONG));
+    assert!(pending(&mut third).await);
+    let mut flight = Box::pin(look_up(seats.borrow_mut().remove(0)));
+    assert!(pending(&mut flight).await);
+    queue.add_permits(1);
+    flight.await;
+    assert_eq!((third.await, asked.get()), (Ok("row"), 1));
 }

@@ -79,6 +79,22 @@ impl Invalidation {
         })
     }
 
+    /// The message that says this, and that it was because of a revocation; who does not know that
+    /// word reads the invalidation.
+    pub(super) fn message_of_revocation(&self) -> String {
+        let message = self.message();
+        match message.strip_suffix('}') {
+            Some("{") | None => message,
+            Some(members) => format!("{members},\"revoked\":true}}"),
+        }
+    }
+
+    /// Whether a message says so.
+    pub(super) fn says_revoked(message: &[u8]) -> bool {
+        strict_json::object(message)
+            .is_ok_and(|members| members.get("revoked") == Some(&Value::Bool(true)))
+    }
+
     /// The message that says this. What would be too long for a channel names its tenant alone.
     pub(super) fn message(&self) -> String {
         let message = match self {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use super::binding::{Binding, Live};
 use super::cache::{Absence, Cached};
@@ -35,6 +36,8 @@ pub struct Directory {
     desk: Arc<Desk>,
     push: Arc<Push>,
     again: Arc<Again>,
+    /// Somebody says that the revocations have grown.
+    revoked: Notify,
     control: Handle,
     /// When unreadable messages last cleared everything.
     garbage: tokio::sync::Mutex<Option<tokio::time::Instant>>,
@@ -55,6 +58,7 @@ impl Directory {
             desk: Arc::new(Desk::new(source, config, metrics)),
             push: Arc::new(push),
             again: Arc::new(Again::new(config.invalidation.replica_lag)),
+            revoked: Notify::new(),
             control,
             garbage: tokio::sync::Mutex::default(),
         }))
@@ -162,9 +166,35 @@ impl Directory {
 
     /// Tells the other replicas what has changed; whether a channel took it.
     pub async fn publish(&self, what: &Invalidation) -> bool {
-        let (push, what) = (Arc::clone(&self.push), what.clone());
-        let published = self.control.spawn(async move { push.publish(&what).await });
+        self.send(what.message()).await
+    }
+
+    /// The same for a revocation, which a replica that knows the word looks up in the store.
+    pub(super) async fn publish_revocation(&self, what: &Invalidation) -> bool {
+        self.send(what.message_of_revocation()).await
+    }
+
+    async fn send(&self, message: String) -> bool {
+        let push = Arc::clone(&self.push);
+        let published = self
+            .control
+            .spawn(async move { push.publish(&message).await });
         published.await.unwrap_or(false)
+    }
+
+    /// Waits until somebody says that the revocations have grown.
+    pub(super) async fn revocation_said(&self) {
+        self.revoked.notified().await;
+    }
+
+    /// A revocation was said to have been made.
+    pub(super) fn hear_revocation(&self) {
+        self.revoked.notify_one();
+    }
+
+    /// Has every stream that this could concern decided again; forgets nothing.
+    pub(super) fn decide_again(&self, what: &Invalidation) {
+        self.desk.leases.tell(what);
     }
 
     /// Reads a message and forgets what it names. What cannot be read means everything, at most once

@@ -243,9 +243,11 @@ impl Desk {
         key: SessionKey,
         seat: Seat<SessionKey, SessionAnswer>,
     ) {
-        let attempt = async |number| {
+        let enter = async |number| {
             super::desk::pause(number).await;
-            let _permit = self.session_gate.enter().await?;
+            self.session_gate.enter().await
+        };
+        let attempt = async |_permit| {
             let (sequence, asked_at) = (self.sessions.ticket(), Instant::now());
             self.metrics.directory_lookups.inc();
             let found = self
@@ -259,7 +261,7 @@ impl Desk {
             };
             Ok((sequence, asked_at, answer))
         };
-        fly(seat, self.timeout, attempt, |outcome| {
+        fly(seat, self.timeout, enter, attempt, |outcome| {
             self.hear(&outcome);
             match outcome {
                 Ok((sequence, asked_at, answer)) => self

@@ -174,6 +174,8 @@ impl Case {
         {
             return None;
         }
+        // An app that follows it must not be led to another site by a route that admits such paths.
+        let wanted = if names_a_host(wanted) { "/" } else { wanted };
         let target = template.replace(
             "{path}",
             &utf8_percent_encode(wanted, NON_ALPHANUMERIC).to_string(),
@@ -284,4 +286,11 @@ fn cut(path: &str) -> String {
         end -= 1;
     }
     path.get(..end).unwrap_or_default().to_owned()
+}
+/// Whether a browser could take this path for `//host/…`, at once or after one decoding.
+fn names_a_host(path: &str) -> bool {
+    let second = path.strip_prefix('/').unwrap_or(path);
+    ["/", "\\", "%2F", "%5C"]
+        .iter()
+        .any(|slash| second.starts_with(slash))
 }

@@ -21,7 +21,7 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 
 use crate::audit::{Line, Slot};
 use crate::auth::{Ask, FetchSite, Grant, OriginFacts};
@@ -80,6 +80,8 @@ pub struct Arrival<'a> {
     pub fault: Option<WireError>,
     /// Kept until the response's body, or the tunnel that the request becomes, has ended.
     pub hold: Box<dyn Any + Send>,
+    /// Closes an upgraded client connection by a TCP reset.
+    pub reset: fn(Upgraded),
 }
 
 /// A request as it came.
@@ -189,6 +191,7 @@ async fn straight_line(
         certificate,
         fault,
         hold,
+        reset,
     } = arrival;
     let asked = Asked {
         head,
@@ -223,7 +226,12 @@ async fn straight_line(
         })?;
         Gateway::select_subprotocol(&mut response, case);
         let (response, line) = gateway.finish(response, case, &decided.grant, slot);
-        return Ok(stream::tunnel(core, response, upgrade, decided, line, hold));
+        let client = stream::ClientSide {
+            upgrade,
+            reset,
+            hold,
+        };
+        return Ok(stream::tunnel(core, response, client, decided, line));
     }
     let (version, reserved) = (response.version(), gateway.forwarder.reserved());
     let response = response

@@ -11,7 +11,7 @@ use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::config::{self, Config, Cors, Fault, Limits, Streams};
 use crate::credential::Finder;
-use crate::directory::{ChannelStatus, Directory};
+use crate::directory::{ChannelStatus, Directory, Revocations};
 use crate::forward::Forwarder;
 use crate::net::{Fetcher, TlsRoots};
 use crate::route::{RouteTable, Tenants};
@@ -53,6 +53,7 @@ pub struct Gateway {
     pub(super) endpoint: Option<String>,
     verifier: Arc<Verifier>,
     directory: Arc<Directory>,
+    revocations: Arc<Revocations>,
     upstreams: Arc<Upstreams>,
 }
 
@@ -140,6 +141,12 @@ impl Gateway {
             return Err(faults);
         };
         let (verifier, upstreams) = (Arc::new(verifier), Arc::new(upstreams));
+        let revocations = Revocations::build(
+            &config.revocations,
+            &config.issuers,
+            Arc::clone(&directory),
+            control.clone(),
+        )?;
         let tenants = Arc::new(Tenants::build(
             &config.tenants,
             &config.directory.source,
@@ -161,6 +168,7 @@ impl Gateway {
                 Arc::clone(&verifier),
                 Arc::clone(&directory),
                 Arc::clone(&tenants),
+                Arc::clone(&revocations),
             ),
             tenants,
             forwarder: Forwarder::build(config, asserter.clone(), reissuer.clone()),
@@ -184,6 +192,7 @@ impl Gateway {
             endpoint,
             verifier,
             directory,
+            revocations,
             upstreams,
         };
         Ok((Arc::new(gateway), writer))
@@ -196,12 +205,19 @@ impl Gateway {
             asserter.start(control);
         }
         self.directory.start();
+        self.revocations.start();
     }
 
     /// The live mapping.
     #[must_use]
     pub const fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// What is revoked.
+    #[must_use]
+    pub const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// The keys.
@@ -250,12 +266,21 @@ impl Gateway {
             spared: false,
             detail: self.upstream_names.join(", "),
         };
-        vec![
+        let mut components = vec![
             ("keys", keys),
             ("directory", directory),
             ("invalidation", invalidation),
             ("upstreams", upstreams),
-        ]
+        ];
+        components.extend(self.revocations.status().map(|read| {
+            let revocations = Component {
+                ready: read.is_ok(),
+                spared: false,
+                detail: read.map_or_else(|problem| problem, |count| format!("{count} in effect")),
+            };
+            ("revocations", revocations)
+        }));
+        components
     }
 
     /// Waits until every issuer has its keys, or has failed to get them, at most this long.

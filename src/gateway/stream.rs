@@ -8,11 +8,12 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{Response, StatusCode};
 use http_body::Body as _;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -48,16 +49,21 @@ pub(super) async fn send_under_lease(
         sent = &mut answer => return Ok(sent?),
         () = sleep(PATIENCE) => {}
     }
-    let standing = Standing::of(principal, route);
+    let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
     tokio::select! {
         biased;
-        (_, reason) = ended(core, &standing, None) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
+        (_, reason) = ended(core, &standing, None, &held) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
         sent = &mut answer => Ok(sent?),
     }
 }
 
 /// Waits until a stream may not go on, and says why.
-async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (StreamEnd, Reason) {
+async fn ended(
+    core: &Core,
+    standing: &Standing,
+    lease: Option<Lease>,
+    held: &AtomicBool,
+) -> (StreamEnd, Reason) {
     let gateway = &core.gateway;
     let streams = &gateway.streams;
     // Without a lease from before the look-up, everything since then is unknown: decide again.
@@ -91,12 +97,17 @@ async fn ended(core: &Core, standing: &Standing, lease: Option<Lease>) -> (Strea
             () = lease.changed() => {}
             () = sleep_until(next) => {}
         }
+        // Until the answer is there, nothing more is done in the name of the old one.
+        held.store(true, Relaxed);
         next = Instant::now() + again(core);
         let Ok(now) = Clock.now() else {
             return (going_away("clock"), Reason::InternalError);
         };
         match gateway.authenticator.still_stands(standing, now).await {
-            Ok(true) => unanswered = None,
+            Ok(true) => {
+                unanswered = None;
+                held.store(false, Relaxed);
+            }
             Ok(false) => {
                 return (
                     StreamEnd {
@@ -176,20 +187,31 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
+/// The client's side of a WebSocket.
+pub(super) struct ClientSide {
+    pub(super) upgrade: OnUpgrade,
+    pub(super) reset: fn(Upgraded),
+    pub(super) hold: Box<dyn Any + Send>,
+}
+
 /// Carries a WebSocket in a task of its own, and answers the client's handshake.
 pub(super) fn tunnel(
     core: &Rc<Core>,
     mut response: Response<UpstreamBody>,
-    client: OnUpgrade,
+    client: ClientSide,
     decided: Decided,
     mut line: Line,
-    hold: Box<dyn Any + Send>,
 ) -> Response<ResponseBody> {
+    let ClientSide {
+        upgrade,
+        reset,
+        hold,
+    } = client;
     let upstream = hyper::upgrade::on(&mut response);
     let (blocker, core) = (core.drain.blocker(), Rc::clone(core));
     tokio::task::spawn_local(async move {
         let started = Instant::now();
-        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else {
+        let (Ok(client), Ok(upstream)) = (upgrade.await, upstream.await) else {
             return;
         };
         let gateway = &core.gateway;
@@ -198,12 +220,12 @@ pub(super) fn tunnel(
             idle: gateway.streams.idle,
         };
         let Decided { grant, lease, .. } = decided;
-        let last = Cell::new(None);
+        let (last, held) = (Cell::new(None), AtomicBool::new(false));
         let end = async {
             match &grant {
                 Grant::Member(route, principal) => {
                     let standing = Standing::of(principal, route);
-                    let (end, reason) = ended(&core, &standing, lease).await;
+                    let (end, reason) = ended(&core, &standing, lease, &held).await;
                     last.set(Some(reason));
                     end
                 }
@@ -216,10 +238,10 @@ pub(super) fn tunnel(
         };
         gateway.metrics.streams.inc();
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-        let report = upstream::run(&mut client, &mut upstream, end, options).await;
+        let report = upstream::run_held(&mut client, &mut upstream, end, options, &held).await;
         gateway.metrics.streams.dec();
         if report.reset_client {
-            upstream::reset(client.into_inner());
+            reset(client.into_inner());
         }
         if report.reset_upstream {
             upstream::reset(upstream.into_inner());
@@ -275,7 +297,7 @@ pub(super) fn watch_body(
             watched.is_stream.set(true);
             core.gateway.metrics.streams.inc();
             let _counted = Counted(Rc::clone(&core));
-            let (_, reason) = ended(&core, &standing, None).await;
+            let (_, reason) = ended(&core, &standing, None, &AtomicBool::new(false)).await;
             watched.reason.set(Some(reason));
             scissors.now();
         }

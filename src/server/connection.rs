@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::Service;
+use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::deadline::{Activity, Deadlined, InProgress, Timeouts};
+use super::deadline::{Abort, Activity, Deadlined, InProgress, Timeouts};
 use super::proxy::announced;
+use super::sending::{self, Sending};
 use super::tls::Certificates;
 use crate::config::Limits;
-use crate::gateway::{self, Arrival, Core, ResponseBody};
+use crate::gateway::{self, Arrival, Core};
 use crate::telemetry::Clock;
 use crate::wire::{ConnectionInfo, Heads, WatchedIo};
 
@@ -35,8 +37,10 @@ const H2_RESETS: usize = 32;
 const H2_STREAM_WINDOW: u32 = 256 * 1024;
 /// Bytes that a connection may send before it is read.
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes of a response that wait in memory for a slow HTTP/2 reader.
-const H2_SEND_BUFFER: usize = 256 * 1024;
+/// Bytes of a response that wait in memory for a slow HTTP/2 reader, per stream.
+const H2_SEND_BUFFER: usize = 64 * 1024;
+/// First and longest pause between two looks at a preface that has begun.
+const PREFACE_LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
 /// What all connections of one listener share on a core.
 pub(super) struct Door {
@@ -114,6 +118,8 @@ impl Door {
     async fn prior_knowledge(&self, stream: &TcpStream) -> Option<bool> {
         let peek = async {
             let mut bytes = [0_u8; 4];
+            // What was seen stays readable, so there is no event for the next byte.
+            let mut pause = PREFACE_LOOKS.0;
             loop {
                 let count = stream.peek(&mut bytes).await.ok()?;
                 let seen = bytes.get(..count)?;
@@ -126,7 +132,8 @@ impl Door {
                 if count == 4 {
                     return Some(true);
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PREFACE_LOOKS.1);
             }
         };
         tokio::time::timeout(self.limits.header_timeout, peek)
@@ -137,7 +144,7 @@ impl Door {
 
     async fn speak<S>(self: &Rc<Self>, stream: S, info: ConnectionInfo, multiplexed: bool)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::default());
         let timeouts = Timeouts {
@@ -152,11 +159,12 @@ impl Door {
             info: Rc::new(info),
             activity,
             heads: None,
+            reset: reset::<S>,
         };
         let outcome = if multiplexed {
             self.http2(TokioIo::new(stream), service).await
         } else {
-            let heads = Heads::default();
+            let heads = Heads::with_lines_up_to(self.head_buffer());
             service.heads = Some(heads.clone());
             self.http1(TokioIo::new(WatchedIo::new(stream, heads)), service)
                 .await
@@ -169,21 +177,24 @@ impl Door {
         }
     }
 
+    /// hyper answers a head beyond this by itself, with a bare status; the gateway's own limits are
+    /// below it and answer with a reason.
+    const fn head_buffer(&self) -> usize {
+        2 * self.limits.header_size + self.limits.uri + 8192
+    }
+
     async fn http1<S>(
         &self,
         io: TokioIo<WatchedIo<Deadlined<S>>>,
         service: Serve,
     ) -> hyper::Result<()>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
     {
-        // hyper answers a head beyond these by itself, with a bare status; the gateway's own limits
-        // are below them and answer with a reason.
-        let buffer = 2 * self.limits.header_size + self.limits.uri + 8192;
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
-            .max_buf_size(buffer)
+            .max_buf_size(self.head_buffer())
             .max_headers(self.limits.headers + 64)
             .half_close(false)
             .serve_connection(io, service)
@@ -198,11 +209,14 @@ impl Door {
 
     async fn http2<S>(&self, io: TokioIo<Deadlined<S>>, service: Serve) -> hyper::Result<()>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
     {
+        let executor = StreamExecutor {
+            patience: self.core.gateway().write_timeout,
+        };
         let list_size =
             u32::try_from(2 * self.limits.header_size + self.limits.uri).unwrap_or(u32::MAX);
-        let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
+        let connection = hyper::server::conn::http2::Builder::new(executor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(H2_STREAMS)
             .max_pending_accept_reset_streams(H2_RESETS)
@@ -228,10 +242,12 @@ struct Serve {
     activity: Arc<Activity>,
     /// What hyper hides of each head; HTTP/1 only.
     heads: Option<Heads>,
+    /// Resets a connection of this kind after its upgrade.
+    reset: fn(Upgraded),
 }
 
 impl Service<Request<Incoming>> for Serve {
-    type Response = Response<ResponseBody>;
+    type Response = Response<Sending>;
     type Error = Infallible;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
@@ -241,6 +257,8 @@ impl Service<Request<Incoming>> for Serve {
         // Once for each request, in their order: hyper calls this before it reads the next head.
         let fault = self.heads.as_ref().and_then(Heads::next_fault);
         let heads = self.heads.clone();
+        let (version, activity) = (request.version(), Arc::clone(&self.activity));
+        let reset = self.reset;
         Box::pin(async move {
             let certificate =
                 |name: &str| door.tls.as_ref().and_then(|(_, tls)| tls.index_of(name));
@@ -250,22 +268,35 @@ impl Service<Request<Incoming>> for Serve {
                 certificate: &certificate,
                 fault,
                 hold: Box::new(in_progress),
+                reset,
             };
             let response = gateway::serve(&door.core, request, arrival).await;
             if let (StatusCode::SWITCHING_PROTOCOLS, Some(heads)) = (response.status(), heads) {
                 heads.stop();
             }
-            Ok(response)
+            Ok(sending::send(response, version, &activity))
         })
+    }
+}
+
+/// Closes an upgraded connection over `S` by a reset: whoever is behind it got half a message.
+fn reset<S>(upgraded: Upgraded)
+where
+    S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
+{
+    if let Ok(parts) = upgraded.downcast::<TokioIo<WatchedIo<Deadlined<S>>>>() {
+        parts.io.inner().inner().abort();
     }
 }
 
 /// Runs hyper's per-stream futures on this core.
 #[derive(Clone, Copy)]
-struct LocalExecutor;
+struct StreamExecutor {
+    patience: Duration,
+}
 
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for StreamExecutor {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(sending::stream(future, self.patience));
     }
 }

@@ -17,6 +17,7 @@ use super::tls::Certificates;
 use crate::config::Listener;
 use crate::drain::Drain;
 use crate::gateway::{Core, Gateway};
+use crate::telemetry::Metrics;
 
 /// First pause after an accept that failed for want of descriptors or memory.
 const BACKOFF: Duration = Duration::from_millis(10);
@@ -95,10 +96,9 @@ async fn accept(socket: TcpListener, door: Rc<Door>, connections: Arc<Semaphore>
                 let blocker = drain.blocker();
                 let (door, metrics) = (Rc::clone(&door), Arc::clone(&metrics));
                 tokio::task::spawn_local(async move {
-                    metrics.connections.inc();
+                    let open = Open::begin(metrics);
                     door.serve(stream, peer).await;
-                    metrics.connections.dec();
-                    drop((permit, blocker));
+                    drop((open, permit, blocker));
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -109,6 +109,22 @@ async fn accept(socket: TcpListener, door: Rc<Door>, connections: Arc<Semaphore>
                 pause = (pause * 2).min(BACKOFF_MOST);
             }
         }
+    }
+}
+
+/// A connection counts as open as long as this lives, however its task ends.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn begin(metrics: Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.dec();
     }
 }
 

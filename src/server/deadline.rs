@@ -6,6 +6,9 @@
 //! idle connection ([`Timeouts::idle`]), and for a client to take what is written to it
 //! ([`Timeouts::write`]). While a request is in progress reading has no deadline here: its body has
 //! one of its own.
+//!
+//! It is also the place where a connection ends by a reset instead of in order, so that the client
+//! cannot take a response that broke off for a whole one.
 
 use std::future::Future;
 use std::io;
@@ -15,8 +18,30 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
+
+/// A socket that can be made to end by a reset when it is dropped.
+pub(super) trait Abort {
+    /// From now on dropping it resets the connection.
+    fn abort(&self);
+}
+
+impl Abort for TcpStream {
+    fn abort(&self) {
+        // Where the option is refused the drop still closes the connection.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Abort for TlsStream<TcpStream> {
+    fn abort(&self) {
+        self.get_ref().0.abort();
+    }
+}
 
 /// How long each wait may be.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +60,7 @@ pub(super) struct Timeouts {
 pub(super) struct Activity {
     in_progress: AtomicUsize,
     served: AtomicBool,
+    broken: AtomicBool,
 }
 
 /// One request in progress; dropping it ends it.
@@ -47,6 +73,11 @@ impl Activity {
         self.in_progress.fetch_add(1, Relaxed);
         self.served.store(true, Relaxed);
         InProgress(Arc::clone(self))
+    }
+
+    /// A response broke off whose end would be the end of the connection.
+    pub(super) fn break_off(&self) {
+        self.broken.store(true, Relaxed);
     }
 }
 
@@ -67,7 +98,7 @@ enum Wait {
 }
 
 /// A socket with deadlines.
-pub(super) struct Deadlined<S> {
+pub(super) struct Deadlined<S: Abort> {
     socket: S,
     activity: Arc<Activity>,
     timeouts: Timeouts,
@@ -78,7 +109,7 @@ pub(super) struct Deadlined<S> {
     multiplexed: bool,
 }
 
-impl<S> Deadlined<S> {
+impl<S: Abort> Deadlined<S> {
     pub(super) fn new(
         socket: S,
         activity: Arc<Activity>,
@@ -95,6 +126,11 @@ impl<S> Deadlined<S> {
             write_sleep: None,
             multiplexed,
         }
+    }
+
+    /// From now on dropping it resets the connection.
+    pub(super) fn abort(&self) {
+        self.socket.abort();
     }
 
     /// Arms the wait that fits what the connection is doing, when that has changed.
@@ -148,7 +184,7 @@ impl<S> Deadlined<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
+impl<S: AsyncRead + Abort + Unpin> AsyncRead for Deadlined<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -169,7 +205,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
+impl<S: Abort> Drop for Deadlined<S> {
+    fn drop(&mut self) {
+        if self.activity.broken.load(Relaxed) {
+            self.socket.abort();
+        }
+    }
+}
+
+impl<S: AsyncWrite + Abort + Unpin> AsyncWrite for Deadlined<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -211,6 +255,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    impl Abort for tokio::io::DuplexStream {
+        fn abort(&self) {}
+    }
 
     const TIMEOUTS: Timeouts = Timeouts {
         head: Duration::from_secs(10),

@@ -9,6 +9,7 @@ mod core;
 mod deadline;
 pub(crate) mod listen;
 mod proxy;
+mod sending;
 mod tls;
 
 use std::io;

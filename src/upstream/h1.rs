@@ -19,6 +19,10 @@ use super::link::{Gauge, Link};
 use super::outgoing::{Progress, RequestBody, Turn};
 use super::pool::{Key, Pool};
 
+/// Longest head of a response, and most bytes that are read of a body at once: what one response
+/// that its client does not take can hold in memory.
+const BUFFER: usize = 128 * 1024;
+
 /// How long a connection whose response has ended may take to become ready again.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -37,7 +41,9 @@ impl H1 {
     /// Starts HTTP/1.1 on a fresh link.
     pub(super) async fn start(link: Link) -> Result<Self, UpstreamError> {
         let (gauge, tls) = (link.gauge(), link.is_tls());
-        let (sender, connection) = http1::handshake(TokioIo::new(link))
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(link))
             .await
             .map_err(|error| UpstreamError::broken(&error))?;
         let driver = tokio::task::spawn_local(async move {

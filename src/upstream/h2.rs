@@ -23,6 +23,13 @@ use super::pool::Key;
 /// Requests on one connection from which another one is opened; servers rarely allow more.
 const MAX_STREAMS: usize = 100;
 
+/// Bytes of one response that may come before its client takes them.
+const STREAM_WINDOW: u32 = 128 * 1024;
+
+/// The same for all of a connection's responses together: enough for every stream's own, so that
+/// clients that do not read hold up nobody who shares the connection with them.
+const CONNECTION_WINDOW: u32 = 128 * STREAM_WINDOW;
+
 /// Most connections per server, sharers and core; past that they are shared further.
 const MAX_CONNECTIONS: usize = 8;
 
@@ -63,6 +70,8 @@ impl H2 {
     pub(super) async fn start(link: Link) -> Result<Rc<Self>, UpstreamError> {
         let (sender, connection) = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING.0)
             .keep_alive_timeout(PING.1)
             .handshake(TokioIo::new(link))

@@ -34,4 +34,4 @@ pub use frames::{FrameTracker, close_frame};
 pub use link::reset;
 pub use send::Pools;
 pub use targets::Upstreams;
-pub use tunnel::{EndedBy, StreamEnd, TunnelOptions, TunnelReport, run};
+pub use tunnel::{EndedBy, StreamEnd, TunnelOptions, TunnelReport, run, run_held};

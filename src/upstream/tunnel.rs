@@ -10,6 +10,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -78,11 +79,23 @@ pub struct TunnelReport {
 ///
 /// Both sides may be passed as `&mut`, so that the caller can still reset what the report says is
 /// to be reset; dropping them closes them.
-pub async fn run<C, U, E>(
+pub async fn run<C, U, E>(client: C, upstream: U, end: E, options: TunnelOptions) -> TunnelReport
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+    E: Future<Output = StreamEnd>,
+{
+    run_held(client, upstream, end, options, &AtomicBool::new(false)).await
+}
+
+/// As [`run`], and while `held` is true no byte of the client reaches the upstream: `end` sets it
+/// while it does not know yet whether the lease goes on. It is looked at after `end`, on every poll.
+pub async fn run_held<C, U, E>(
     mut client: C,
     mut upstream: U,
     end: E,
     options: TunnelOptions,
+    held: &AtomicBool,
 ) -> TunnelReport
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -90,7 +103,16 @@ where
     E: Future<Output = StreamEnd>,
 {
     let (mut up, mut down) = (Pipe::default(), Pipe::default());
-    let ended_by = carry(&mut client, &mut upstream, &mut up, &mut down, end, options).await;
+    let ended_by = carry(
+        &mut client,
+        &mut upstream,
+        &mut up,
+        &mut down,
+        end,
+        options,
+        held,
+    )
+    .await;
     let mut report = TunnelReport {
         to_upstream: up.bytes,
         to_client: down.bytes,
@@ -267,6 +289,7 @@ async fn carry<C, U, E>(
     down: &mut Pipe,
     end: E,
     options: TunnelOptions,
+    held: &AtomicBool,
 ) -> EndedBy
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -282,7 +305,11 @@ where
             return Poll::Ready(EndedBy::Lease(end));
         }
         let before = (up.bytes, down.bytes);
-        let upwards = up.poll(cx, client, upstream);
+        let upwards = if held.load(Relaxed) {
+            Poll::Pending
+        } else {
+            up.poll(cx, client, upstream)
+        };
         let downwards = down.poll(cx, upstream, client);
         if before != (up.bytes, down.bytes) {
             last = Instant::now();

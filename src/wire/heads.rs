@@ -3,8 +3,10 @@
 //! hyper 1.12 drops a Content-Length that stands beside a Transfer-Encoding, cuts `#…` off the
 //! target and takes a bare LF for a line's end before a service can notice. All three are harmless
 //! once the message is written anew, and all three are how requests are smuggled past parsers that
-//! read them otherwise; so they are refused. [`Heads`] reads along, message by message; it frames
-//! as hyper does, judges nothing else, and falls silent where it loses track.
+//! read them otherwise; so they are refused. So are two Content-Length lines that are one number in
+//! two spellings, of which hyper shows the first. [`Heads`] reads along, message by message; it
+//! frames as hyper does and judges nothing else. Where it loses track no further request of the
+//! connection is believed.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -16,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error::WireError;
 
-/// Longest line that is remembered between two reads.
+/// Longest line that is remembered between two reads, unless told otherwise.
 const MAX_LINE: usize = 64 * 1024;
 
 /// Most heads that can be waiting for their request to be handled.
@@ -27,7 +29,11 @@ const MAX_WAITING: usize = 64 * 1024;
 enum Fault {
     BareLf,
     Fragment,
+    OddLength,
     TwoFramings,
+    TwoLengths,
+    /// The bytes before this head cannot be told apart into messages for certain.
+    OutOfStep,
 }
 
 impl Fault {
@@ -35,7 +41,10 @@ impl Fault {
         match self {
             Self::BareLf => WireError::Malformed("a line that ends in a bare LF"),
             Self::Fragment => WireError::Malformed("a fragment in the request target"),
+            Self::OddLength => WireError::Ambiguous("a Content-Length that is not a plain number"),
             Self::TwoFramings => WireError::Ambiguous("both Transfer-Encoding and Content-Length"),
+            Self::TwoLengths => WireError::Ambiguous("two different Content-Length lines"),
+            Self::OutOfStep => WireError::Ambiguous("a request behind bytes with two readings"),
         }
     }
 }
@@ -45,21 +54,30 @@ impl Fault {
 pub struct Heads(Arc<Mutex<Scanner>>);
 
 impl Heads {
+    /// Heads whose lines are followed up to this length: what the parser itself can hold.
+    #[must_use]
+    pub fn with_lines_up_to(longest: usize) -> Self {
+        let heads = Self::default();
+        heads.scanner().longest = longest;
+        heads
+    }
+
     /// Takes what was seen in the next head; call it once for each request, in order.
     #[must_use]
     pub fn next_fault(&self) -> Option<WireError> {
-        self.scanner()
-            .waiting
-            .pop_front()
-            .flatten()
-            .map(Fault::error)
+        let mut scanner = self.scanner();
+        let seen = match scanner.waiting.pop_front() {
+            Some(seen) => seen,
+            None => (scanner.at == At::Lost).then_some(Fault::OutOfStep),
+        };
+        seen.map(Fault::error)
     }
 
     /// Stops reading along: the connection has become a tunnel.
     pub fn stop(&self) {
         let mut scanner = self.scanner();
         *scanner = Scanner::default();
-        scanner.at = At::Lost;
+        scanner.at = At::Stopped;
     }
 
     fn feed(&self, bytes: &[u8]) {
@@ -71,19 +89,33 @@ impl Heads {
     }
 }
 
-#[derive(Default)]
 struct Scanner {
     at: At,
+    longest: usize,
     /// The beginning of a line whose end has not come yet.
     line: Vec<u8>,
     head: Head,
     waiting: VecDeque<Option<Fault>>,
 }
 
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            at: At::Start,
+            longest: MAX_LINE,
+            line: Vec::new(),
+            head: Head::default(),
+            waiting: VecDeque::new(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Head {
     fault: Option<Fault>,
     length: Option<u64>,
+    /// The first Content-Length as it was spelled.
+    spelled: Option<Vec<u8>>,
     coded: bool,
 }
 
@@ -102,15 +134,17 @@ enum At {
     Chunk(u64),
     /// A trailer line.
     Trailer,
-    /// No longer in step.
+    /// No longer in step: what follows is not believed.
     Lost,
+    /// Not HTTP/1 any more, by agreement.
+    Stopped,
 }
 
 impl Scanner {
     fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.at {
-                At::Lost => return,
+                At::Lost | At::Stopped => return,
                 At::Body(left) => self.skip(bytes, left, At::Body, At::Start),
                 At::Chunk(left) => self.skip(bytes, left, At::Chunk, At::ChunkSize),
                 At::Start | At::Header | At::ChunkSize | At::Trailer => self.read_line(bytes),
@@ -128,8 +162,9 @@ impl Scanner {
     fn read_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
             self.line.extend_from_slice(bytes);
-            if self.line.len() > MAX_LINE {
+            if self.line.len() > self.longest {
                 self.at = At::Lost;
+                self.line = Vec::new();
             }
             return &[];
         };
@@ -161,8 +196,11 @@ impl Scanner {
                 self.take_header(line);
             }
             At::ChunkSize => self.at = chunk(line),
+            // hyper takes a bare LF for part of a trailer here, and for its end when it reads the
+            // trailers; others take it for the end of the section.
+            At::Trailer if bare => self.at = At::Lost,
             At::Trailer if line.is_empty() => self.at = At::Start,
-            At::Trailer | At::Body(_) | At::Chunk(_) | At::Lost => {}
+            At::Trailer | At::Body(_) | At::Chunk(_) | At::Lost | At::Stopped => {}
         }
     }
 
@@ -198,7 +236,16 @@ impl Scanner {
             self.head.coded = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let value = value.get(1..).unwrap_or_default().trim_ascii();
+            match &self.head.spelled {
+                None => self.head.spelled = Some(value.to_vec()),
+                Some(first) if first == value => {}
+                Some(_) => self.head.fault = Some(Fault::TwoLengths),
+            }
             let digits = std::str::from_utf8(value).unwrap_or_default();
+            let plain = digits == "0" || !digits.starts_with('0');
+            if !plain || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                self.head.fault.get_or_insert(Fault::OddLength);
+            }
             match digits.parse() {
                 Ok(length) => self.head.length = Some(length),
                 // hyper refuses it, and the connection ends; or ignores it beside a
@@ -250,9 +297,9 @@ impl<Io> WatchedIo<Io> {
         Self { io, heads }
     }
 
-    /// The socket again.
-    pub fn into_inner(self) -> Io {
-        self.io
+    /// The socket.
+    pub const fn inner(&self) -> &Io {
+        &self.io
     }
 }
 

@@ -21,7 +21,8 @@ fn seen(bytes: &str, piece: usize) -> Vec<Option<Fault>> {
     for fault in &waiting {
         assert_eq!(heads.next_fault(), fault.map(Fault::error));
     }
-    assert_eq!(heads.next_fault(), None);
+    let lost = (heads.scanner().at == At::Lost).then_some(Fault::OutOfStep);
+    assert_eq!(heads.next_fault(), lost.map(Fault::error));
     waiting
 }
 
@@ -46,6 +47,15 @@ fn b10_c1_c2_d4_what_hyper_hides_is_seen_however_it_is_cut() {
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: abc\r\n\r\n0\r\n\r\n",
             &[Some(Fault::TwoFramings)],
         ),
+        // Two readers of octal and decimal numbers would part here.
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 005\r\n\r\nhello",
+            &[Some(Fault::OddLength)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+            &[None],
+        ),
         (
             "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n\n#\n\n\nGET /#x HTTP/1.1\r\n\r\n",
             &[None, Some(Fault::Fragment)],
@@ -55,11 +65,33 @@ fn b10_c1_c2_d4_what_hyper_hides_is_seen_however_it_is_cut() {
              9;x=y\r\nGET /# \r\n\r\n0\r\nX: y\r\n\r\n\r\nGET /# HTTP/1.0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
             &[None, Some(Fault::Fragment), None],
         ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 2\r\ncontent-length:2 \r\n\r\nab\
+             POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 02\r\n\r\nab",
+            &[None, Some(Fault::TwoLengths)],
+        ),
     ] {
         for piece in [1, 2, 3, 7, 4096] {
             assert_eq!(seen(bytes, piece), expected, "{bytes:?} by {piece}");
         }
     }
+}
+
+#[test]
+fn c1_nothing_is_believed_behind_bytes_with_two_readings() {
+    for bytes in [
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\n\r\nGET: / HTTP/1.1\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\nGET / HTTP/1.1\r\n\r\n",
+    ] {
+        let heads = Heads::default();
+        heads.feed(bytes.as_bytes());
+        assert_eq!(heads.next_fault(), None);
+        let lost = Some(Fault::OutOfStep.error());
+        assert_eq!((heads.next_fault(), heads.next_fault()), (lost, lost));
+    }
+    let heads = Heads::with_lines_up_to(100);
+    heads.feed(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(100)).as_bytes());
+    assert!(heads.next_fault().is_some());
 }
 
 #[test]

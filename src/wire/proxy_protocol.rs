@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: who a load balancer in front says the client is.
 //!
-//! The header stands before everything else, TLS included (HAProxy, "The PROXY protocol", versions 1
+//! The header stands before everything else, TLS included (`HAProxy`, "The PROXY protocol", versions 1
 //! and 2). This reading is pure and exact: it says how many bytes are certainly still part of the
 //! header, so that a reader never takes one of what follows. It never guesses whether a header is
 //! there (a client could then write one), never looks into the TLVs, and accepts nothing that two
@@ -188,15 +188,11 @@ fn version_2(bytes: &[u8]) -> Result<ProxyHeader, ProxyHeaderError> {
     let source = match addresses {
         V2_IPV4_BYTES => {
             let address: Option<[u8; 4]> = sub(block, 0);
-            address
-                .map(|octets| IpAddr::from(octets))
-                .zip(sub(block, 8))
+            address.map(IpAddr::from).zip(sub(block, 8))
         }
         V2_IPV6_BYTES => {
             let address: Option<[u8; 16]> = sub(block, 0);
-            address
-                .map(|octets| IpAddr::from(octets))
-                .zip(sub(block, 32))
+            address.map(IpAddr::from).zip(sub(block, 32))
         }
         _ => {
             return Ok(ProxyHeader::Complete {

@@ -28,21 +28,7 @@ pub(crate) const NOT_APPLICABLE: &[((char, u8), &str)] = &[
 pub(crate) const UNIT_ONLY: &[((char, u8), &str)] = &[];
 
 /// Cases whose tests through the real binary are still to come. Empty it.
-pub(crate) const PENDING: &[(char, u8)] = &[
-    // PROXY protocol: until it is there, the key is refused.
-    ('B', 15),
-    ('C', 2),
-    ('C', 3),
-    ('C', 4),
-    ('C', 22),
-    ('C', 26),
-    ('C', 31),
-    ('D', 4),
-    ('D', 6),
-    ('D', 11),
-    ('D', 12),
-    ('D', 13),
-];
+pub(crate) const PENDING: &[(char, u8)] = &[];
 
 /// What is sent, or what fails, case by case.
 pub(crate) const CASES: &[(char, &[&str])] = &[

@@ -174,7 +174,7 @@ fn b15_absent_malformed_or_oversized_headers_close_the_connection() {
     closed(&scene.gateway, &before_request(&long));
     for header in [
         v2_ipv4(&[4; 4097]),
-        v2_ipv4(&[4; 65_000]),
+        v2_ipv4(&vec![4; 65_000]),
         v2(0x21, 0x31, &[b'/'; 216]),
         v2(0x21, 0x12, &[0; 12]),
         v2(0x21, 0x11, &[0; 11]),

@@ -231,6 +231,36 @@ pub struct PushedTable {
 }
 
 /// Where revoked tokens are remembered.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Revocations {}
+pub struct Revocations {
+    /// What every replica shares: postgres or redis; null: each replica remembers its own, until it
+    /// ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<RevocationStore>,
+    /// The store; left out: the directory's database, or `directory.invalidation.redis`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// Time between two readings of the store, where no push says that there is more.
+    pub refresh: Duration,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self {
+            store: None,
+            url: None,
+            refresh: Duration::secs(2),
+        }
+    }
+}
+
+/// What every replica shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationStore {
+    /// The table `countersign_revocations`.
+    Postgres,
+    /// The sorted set `countersign:revocations`.
+    Redis,
+}

@@ -19,7 +19,6 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("Issuer", "preset", &[Nothing::Null]),
     ("Invalidation", "outbox", &[Nothing::Null]),
     ("Directory", "preset", &[Nothing::Null]),
-    ("Revocations", "store", &[Nothing::Null]),
     ("Upstream", "health_check", &[Nothing::Null]),
     ("Upstream", "preset", &[Nothing::Null]),
     ("UpstreamTls", "client_certificate", &[Nothing::Null]),

@@ -62,6 +62,7 @@ fn sections(file: &raw::File, cx: &mut Context<'_>) -> Option<Config> {
     let origins = credentials::origins(&file.origins, &credentials, cx);
     let cors = credentials::cors(&file.cors, cx);
     let directory = directory::directory(&file.directory, &tenants, &credentials, cx);
+    let revocations = push::revocations(&file.revocations, directory.as_ref(), cx);
     let accounts = identity::accounts(&file.accounts, &KeyPath::root().key("accounts"), cx);
     let identity = identity::identity(file, &credentials, cx);
     let upstreams = upstreams::upstreams(&file.upstreams, cx);
@@ -104,6 +105,7 @@ fn sections(file: &raw::File, cx: &mut Context<'_>) -> Option<Config> {
         origins,
         cors,
         directory: directory?,
+        revocations: revocations?,
         accounts,
         identity: identity?,
         upstreams,

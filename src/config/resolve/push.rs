@@ -4,8 +4,8 @@ use super::Context;
 use super::directory::postgres_url;
 use crate::config::raw;
 use crate::config::types::{
-    DirectorySource, Invalidation, KeyPath, KnownTenants, PostgresNotify, PushedTable,
-    PushedTenant, RedisChannel, Tenants,
+    Directory, DirectorySource, Invalidation, KeyPath, KnownTenants, PostgresNotify, PushedTable,
+    PushedTenant, RedisChannel, RevocationStore, Revocations, Tenants,
 };
 
 /// Longest channel: what is put behind it in the names of triggers and functions has to fit into
@@ -128,6 +128,63 @@ fn channel(name: &str, at: &KeyPath, cx: &mut Context<'_>) {
             "write 1 to 40 lower-case letters, digits or `_`, and begin with a letter",
         );
     }
+}
+
+/// `revocations`.
+pub(super) fn revocations(
+    raw: &raw::Revocations,
+    directory: Option<&Directory>,
+    cx: &mut Context<'_>,
+) -> Option<Revocations> {
+    let at = KeyPath::root().key("revocations");
+    let refresh = cx.positive(&at.key("refresh"), raw.refresh);
+    let Some(kind) = raw.store else {
+        if raw.url.is_some() {
+            cx.fault(
+                &at.key("url"),
+                "without a store there is nothing at it",
+                "add `store: postgres` or `store: redis`",
+            );
+        }
+        let store = None;
+        return Some(Revocations { store, refresh });
+    };
+    let url = match &raw.url {
+        Some(url) => {
+            let url = cx.secret(&at.key("url"), url)?;
+            match kind {
+                raw::RevocationStore::Postgres => postgres_url(url.value.expose(), &url.at, cx),
+                raw::RevocationStore::Redis => redis_url(url.value.expose(), &url.at, cx),
+            }
+            url
+        }
+        None => {
+            let directory = directory?;
+            let shared = match (kind, &directory.source) {
+                (raw::RevocationStore::Postgres, DirectorySource::Postgres { url, .. }) => {
+                    Some(url.clone())
+                }
+                (raw::RevocationStore::Postgres, _) => None,
+                (raw::RevocationStore::Redis, _) => {
+                    let redis = directory.invalidation.redis.as_ref();
+                    redis.map(|redis| redis.url.clone())
+                }
+            };
+            if shared.is_none() {
+                cx.fault(
+                    &at.key("store"),
+                    "which server that is is not said",
+                    "add `url` beside it",
+                );
+            }
+            shared?
+        }
+    };
+    let store = Some(match kind {
+        raw::RevocationStore::Postgres => RevocationStore::Postgres(url),
+        raw::RevocationStore::Redis => RevocationStore::Redis(url),
+    });
+    Some(Revocations { store, refresh })
 }
 
 fn table(

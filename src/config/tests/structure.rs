@@ -136,7 +136,6 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
             "credentials: [{ django_session: { secret_key: x, store: { redis: { url: x } } } }]",
             "credentials[0].django_session.store.redis",
         ),
-        ("revocations: { store: postgres }", "revocations.store"),
         ("limits: { rate: { client: 5 } }", "limits.rate"),
         ("telemetry: { otlp: http://x }", "telemetry.otlp"),
         ("preset: django", "preset"),

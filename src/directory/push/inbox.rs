@@ -73,6 +73,9 @@ impl Inbox {
             self.garbage.notify_one();
             return Ok(());
         };
+        if Invalidation::says_revoked(message) {
+            directory.hear_revocation();
+        }
         directory.invalidate(&what).await;
         directory.metrics().applied_after(received.elapsed());
         Ok(())

@@ -17,7 +17,6 @@ mod redis;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::invalidation::Invalidation;
 use super::service::Directory;
 use crate::config::{self, Fault};
 
@@ -100,11 +99,10 @@ impl Push {
     }
 
     /// Tells the other replicas; whether at least one channel took it.
-    pub(super) async fn publish(&self, what: &Invalidation) -> bool {
-        let message = what.message();
+    pub(super) async fn publish(&self, message: &str) -> bool {
         let mut published = false;
         for channel in &self.channels {
-            match tokio::time::timeout(PUBLISH, channel.publish(&message)).await {
+            match tokio::time::timeout(PUBLISH, channel.publish(message)).await {
                 Ok(Ok(())) => published = true,
                 Ok(Err(problem)) => {
                     tracing::warn!(channel = channel.name(), problem, "cannot publish");

@@ -136,7 +136,7 @@ class Case:
                     got += data
             except TimeoutError:
                 connection.shutdown(socket.SHUT_WR)
-                connection.settimeout(8)
+                connection.settimeout(30)
                 while data := connection.recv(65536):
                     got += data
         except TimeoutError:
@@ -271,7 +271,7 @@ class Judge:
         candidates = [case] if case else self.by_client.get(line["client"], [])
         closest = None
         for case in candidates:
-            found, error, _ = self.reading(case)
+            found = self.reading(case)[0]
             for one in found:
                 target, authority = canonical(one["target"])
                 host = authority or (one["host"] or [""])[0]
@@ -286,9 +286,6 @@ class Judge:
                 if one["complete"] == request["complete"]:
                     if not one["complete"] or one["length"] == request["length"]:
                         return
-                elif one is found[-1] and error and one["length"] == request["length"]:
-                    # h11 judges trailers, which the gateway drops.
-                    return
                 elif one["complete"] and not request["complete"]:
                     # Cut off: never wrong, only late.
                     return

@@ -82,10 +82,35 @@ def read(raw, lenient=False):
     while True:
         raw = raw.lstrip(b"\r\n") if lenient else raw
         found, error, left, more = read_one(raw)
+        after = after_trailers(raw) if lenient and error and found else None
+        if after is not None:
+            found[0]["complete"], error = True, None
+            left, more = len(after), bool(after)
         requests += found
         if error or not more:
             return requests, error, left
         raw = raw[-left:]
+
+
+def after_trailers(raw):
+    """What follows a chunked body whose trailers h11 judges; the gateway drops what they say."""
+    head, blank, rest = raw.partition(b"\r\n\r\n")
+    while blank:
+        size, blank, rest = rest.partition(b"\r\n")
+        digits = size.split(b";")[0].strip()
+        if not blank or not digits or digits.strip(b"0123456789abcdefABCDEF"):
+            return None
+        length = int(digits, 16)
+        if length == 0:
+            break
+        if rest[length : length + 2] != b"\r\n":
+            return None
+        rest = rest[length + 2 :]
+    while blank:
+        line, blank, rest = rest.partition(b"\r\n")
+        if blank and not line:
+            return rest
+    return None
 
 
 def read_one(raw):

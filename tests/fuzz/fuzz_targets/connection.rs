@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         .enable_time()
         .build()
         .expect("a runtime");
-    let (accepted, refused_first) = runtime.block_on(serve(stream, usize::from(size)));
+    let (accepted, _) = runtime.block_on(serve(stream, usize::from(size)));
     let wanted = strict(stream);
     for (index, seen) in accepted.iter().enumerate() {
         let Some(expected) = wanted.get(index) else {
@@ -48,9 +48,14 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(seen.method, expected.method);
         assert_eq!(seen.target, expected.target);
         assert_eq!(seen.host, expected.host);
-        assert_eq!(seen.body, expected.body, "{}", seen.target);
+        // A body that the gateway breaks off ends everything; hyper judges chunk extensions and
+        // trailers, which the strict parser reads over.
+        if seen.body.is_none() {
+            assert_eq!(index + 1, accepted.len(), "requests after a broken body");
+        } else {
+            assert_eq!(seen.body, expected.body, "{}", seen.target);
+        }
     }
-    let _ = refused_first;
 });
 
 /// What the service accepted, in order, up to its first refusal, which ends the connection.
@@ -101,9 +106,11 @@ async fn serve(stream: &[u8], size: usize) -> (Vec<Seen>, bool) {
         let _ = client.read_to_end(&mut answers).await;
     };
     let both = async { tokio::join!(connection, write) };
-    tokio::time::timeout(Duration::from_secs(5), both)
+    let (ended, ()) = tokio::time::timeout(Duration::from_secs(5), both)
         .await
         .expect("the connection ends");
+    // How hyper calls the end is its own affair.
+    drop(ended);
     seen.take()
 }
 

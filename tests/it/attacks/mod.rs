@@ -5,6 +5,7 @@
 //! upstream (nothing, or exactly what should), that the audit line says so without the secret, and,
 //! when the gateway ends, that nothing in it panicked. `docs/attacks.md` is the table of them all.
 
+mod frames;
 mod h2_raw;
 mod headers_forwarded;
 mod headers_host;
@@ -15,10 +16,24 @@ mod jose_cache;
 mod jose_claims;
 mod jose_clock;
 mod jose_header;
+mod jose_issuers;
 mod jose_keys;
 mod jose_remote;
 mod jose_signature;
 mod jose_size;
+mod paths_decide;
+mod paths_read;
+mod support;
+mod wire_bodies;
+mod wire_connections;
+mod wire_floods;
+mod wire_framing;
+mod wire_limits;
+mod wire_pool;
+mod wire_slow;
+mod wire_translate;
+mod wire_upgrades;
+mod wire_upstream;
 
 use crate::harness::{Request, Scene, Token};
 

@@ -181,6 +181,14 @@ impl Client {
         std::mem::take(&mut self.wire.pending)
     }
 
+    /// The next bytes, whatever they are; an end in order is `UnexpectedEof`.
+    pub(crate) fn some(&mut self) -> io::Result<Vec<u8>> {
+        if self.wire.pending.is_empty() && self.wire.fill()? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(std::mem::take(&mut self.wire.pending))
+    }
+
     /// Whether the gateway sends nothing for this long.
     pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
         self.socket.set_read_timeout(Some(time)).expect("a timeout");

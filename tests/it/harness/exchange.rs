@@ -37,6 +37,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Which connection it came over, counted from zero.
+    pub(crate) fn connection(&self) -> usize {
+        self.wire.stream.connection
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.head.target().split('?').next().unwrap_or_default()
     }

@@ -35,6 +35,7 @@ pub(crate) struct Builder {
     env: BTreeMap<String, String>,
     folder: TempDir,
     ready: bool,
+    descriptors: Option<u32>,
 }
 
 impl Builder {
@@ -44,6 +45,7 @@ impl Builder {
             env: BTreeMap::new(),
             folder: TempDir::new().expect("a folder"),
             ready: true,
+            descriptors: None,
         };
         builder
             .env("JWT_SECRET", SECRET)
@@ -118,6 +120,12 @@ impl Builder {
         self
     }
 
+    /// Lets the process open only this many files.
+    pub(crate) fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// Where the configuration will stand.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -162,6 +170,7 @@ impl Builder {
                 env: self.env.clone(),
                 folder,
                 ready: self.ready,
+                descriptors: self.descriptors,
             };
             match builder.attempt(ports) {
                 Ok(gateway) => return gateway,
@@ -179,7 +188,10 @@ impl Builder {
         let yaml = self.yaml(port, port2, admin);
         std::fs::write(&path, &yaml).expect("written");
         let env = self.env_pairs().into_iter().collect();
-        let mut command = process::command(self.folder.path(), &env);
+        let mut command = match self.descriptors {
+            Some(most) => process::limited_command(self.folder.path(), &env, most),
+            None => process::command(self.folder.path(), &env),
+        };
         command.args(["serve", "-c", "countersign.yaml"]);
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let mut gateway = Gateway {
@@ -345,6 +357,18 @@ impl Gateway {
         let line = status.lines().find(|line| line.starts_with("VmHWM:"));
         let kib = line.and_then(|line| line.split_whitespace().nth(1));
         kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a size") * 1024
+    }
+
+    /// How much CPU it has used so far, in ticks of (nearly always) 10 ms.
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let stat = std::fs::read_to_string(path).expect("its status");
+        let fields = stat.rsplit(')').next().expect("a name in brackets");
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        [11, 12]
+            .map(|at| fields[at].parse::<u64>().expect("ticks"))
+            .iter()
+            .sum()
     }
 
     fn stdout(&self) -> &Watched<Vec<String>> {

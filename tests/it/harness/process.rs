@@ -160,6 +160,26 @@ pub(super) fn command(folder: &Path, env: &BTreeMap<&str, &str>) -> Command {
     command
 }
 
+/// The same, with at most this many open files; still one process with one id.
+pub(super) fn limited_command(
+    folder: &Path,
+    env: &BTreeMap<&str, &str>,
+    descriptors: u32,
+) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .envs(env)
+        .args([
+            "-c",
+            &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""),
+        ])
+        .arg(env!("CARGO_BIN_EXE_countersign"));
+    command
+}
+
 /// Writes a file so that a reader finds the old or the new one, never half of one.
 pub(super) fn replace_file(path: &Path, content: &[u8]) {
     let folder = path.parent().expect("a file in a folder");

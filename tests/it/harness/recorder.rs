@@ -257,7 +257,7 @@ fn serve(socket: TcpStream, connection: usize, shared: &Arc<Shared>) {
 /// A socket whose incoming bytes are recorded.
 pub(crate) struct Tap {
     pub(super) socket: TcpStream,
-    connection: usize,
+    pub(super) connection: usize,
     shared: Arc<Shared>,
 }
 

@@ -5,6 +5,7 @@
 
 mod notify;
 mod redis;
+mod revocations;
 mod triggers;
 
 use crate::harness::{Gateway, Request, Scene, Token};

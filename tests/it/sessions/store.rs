@@ -286,3 +286,27 @@ fn check_says_what_a_session_needs() {
     let said = format!("{}{}", missing.stdout, missing.stderr);
     assert!(said.contains("session table"), "{said}");
 }
+
+#[test]
+fn a_revoked_users_sessions_are_refused_too() {
+    let database = database();
+    let scene = postgres(&database, LIVES, |builder| builder);
+    scene.passes(&get(FIVE));
+    let until = jiff::Timestamp::from_second(crate::harness::now() + 3600).expect("a time");
+    let revoke = |message: &serde_json::Value| {
+        let request = scene
+            .gateway
+            .admin_request("POST", "/v1/revocations")
+            .header("Content-Type", "application/json")
+            .body(message.to_string().as_bytes());
+        scene.gateway.admin(&request).expect_status(200);
+    };
+    // An issuer's tokens are no sessions.
+    revoke(
+        &json!({ "tenant": "default", "user": "5", "issuer": "app", "until": until.to_string() }),
+    );
+    scene.passes(&get(FIVE));
+    revoke(&json!({ "tenant": "default", "user": "5", "until": until.to_string() }));
+    scene.refuses(&get(FIVE), 401, "token_revoked");
+    scene.passes(&get(super::django::SEVEN));
+}

@@ -218,7 +218,7 @@ fn abandoned_requests(run: &Run, address: SocketAddr, _: SocketAddr) {
         let Ok(mut client) = Client::try_connect(address) else {
             return run.report("abandoned requests: no connection".to_owned());
         };
-        for _ in 0..number % 5 + 1 {
+        for _ in 0..=number % 5 {
             let _ = client.try_send(&request);
         }
         client.abort();
@@ -242,7 +242,7 @@ fn aborted_uploads(run: &Run, address: SocketAddr, _: SocketAddr) {
             let _ = client.try_send(b"400\r\nhalf of it");
         } else {
             let _ = client.try_send(&counted.head_bytes());
-            let _ = client.try_send(&[b'x'; 30_000]);
+            let _ = client.try_send(&vec![b'x'; 30_000]);
         }
         client.abort();
     });

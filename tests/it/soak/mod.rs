@@ -148,13 +148,18 @@ fn upstream() -> Recorder {
 }
 
 fn gateway(upstream: &Recorder) -> Gateway {
-    let mut users = String::from("users:\n");
-    for user in 1..=USERS {
-        users.push_str(&format!(
-            "  - {{ user: \"{user}\", account: \"{}\", active: true }}\n",
-            1000 + user
-        ));
-    }
+    let user = |user: usize| {
+        let account = 1000 + user;
+        format!(
+            "  - {{ user: \"{user}\", account: \"{account}\", active: true }}
+"
+        )
+    };
+    let users: String = (1..=USERS).map(user).collect();
+    let users = format!(
+        "users:
+{users}"
+    );
     Builder::new()
         .upstream_with(upstream, ", timeouts: { body_idle: 2s }")
         .users(&users)
@@ -245,7 +250,7 @@ fn during(time: Duration, gateway: &Gateway, run: &Run, alone: bool) -> Measure 
                 in_flight: most.in_flight.max(now.in_flight),
                 streams: most.streams.max(now.streams),
             };
-            if told.elapsed() > Duration::from_secs(60) {
+            if told.elapsed() > Duration::from_mins(1) {
                 told = Instant::now();
                 println!("soak: {now:?}");
             }

@@ -1,0 +1,1 @@
+"""Runs every scenario directly and through the gateway."""
