@@ -9,7 +9,7 @@
 //! 3. [`config`]: one YAML file, every mistake at once.
 //! 4. [`wire`]: the one reading of what a client sent.
 //! 5. [`net`]: connecting to others.
-//! 6. [`credential`], [`token`]: what a request carries, and whether it is authentic.
+//! 6. [`credential`], [`token`], [`session`]: what a request carries, and whether it is authentic.
 //! 7. [`directory`]: the live mapping of users to accounts, behind a tenant-keyed cache.
 //! 8. [`route`]: which route, which tenant.
 //! 9. [`auth`]: the one decider; the only maker of a principal.
@@ -36,6 +36,7 @@ pub mod reason;
 pub mod reject;
 pub mod route;
 pub mod server;
+pub mod session;
 pub mod telemetry;
 pub mod token;
 pub mod upstream;

@@ -35,6 +35,8 @@ pub struct Rejection {
     pub allow: Option<String>,
     /// Whether the connection cannot be trusted to be in step afterwards.
     pub closes: bool,
+    /// The credential whose cookie holds a dead session, to be deleted.
+    pub dead_cookie: Option<usize>,
 }
 
 impl Rejection {
@@ -46,6 +48,7 @@ impl Rejection {
             detail: detail.into(),
             allow: None,
             closes: false,
+            dead_cookie: None,
         }
     }
 }
@@ -64,7 +67,6 @@ rejects!(
     CredentialError,
     TenantError,
     DirectoryError,
-    Denial,
     ForwardError,
     UpstreamError,
     BodyFault
@@ -76,6 +78,17 @@ impl From<RouteError> for Rejection {
         if let RouteError::MethodNotAllowed { allow } = error {
             rejection.allow = Some(allow);
         }
+        rejection
+    }
+}
+
+impl From<Denial> for Rejection {
+    fn from(denial: Denial) -> Self {
+        let mut rejection = Self::of(denial.reason(), denial.to_string());
+        rejection.dead_cookie = match denial {
+            Denial::Session(_, credential) => Some(credential),
+            _ => None,
+        };
         rejection
     }
 }

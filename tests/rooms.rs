@@ -24,6 +24,7 @@ const ROOMS: &[&str] = &[
     "net",
     "credential",
     "token",
+    "session",
     "directory",
     "route",
     "auth",

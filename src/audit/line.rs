@@ -78,6 +78,9 @@ pub struct Line {
     /// The token's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jti: Option<Arc<str>>,
+    /// The hash of the session's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Arc<str>>,
     /// What was claimed and not proven.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed: Option<Claimed>,

@@ -10,14 +10,17 @@ use serde_json::json;
 
 use super::denial::Denial;
 use super::origin::{self, OriginFacts};
-use super::principal::{Grant, Principal, VerifiedCredential};
+use super::principal::{Grant, Principal};
+use super::proof::{Proof, VerifiedCredential};
+use super::session::Sessions;
 use crate::config::{Config, Conflict, OnMismatch, Origins};
 use crate::credential::Presented;
 use crate::directory::{Binding, Directory, Lease, Live, Revocations};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
+use crate::session::CsrfFacts;
 use crate::telemetry::{Trace, UnixTime};
-use crate::token::{VerifiedToken, Verifier};
+use crate::token::Verifier;
 
 /// What a request asks to be decided on.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct Ask {
     pub presented: Presented,
     /// Where it comes from.
     pub origin: OriginFacts,
+    /// What Django's CSRF check would look at; for requests with a session and an unsafe method.
+    pub csrf: Option<CsrfFacts>,
 }
 
 /// What a decision looked at, for the audit line; filled in as far as the decision came.
@@ -39,6 +44,8 @@ pub struct Evidence {
     pub verified: Option<Arc<VerifiedCredential>>,
     /// The live record of its subject.
     pub binding: Option<Arc<Binding>>,
+    /// The hash of a session's key, also of one that turned out to be dead.
+    pub session: Option<Arc<str>>,
 }
 
 /// What an open stream stands on: the answer that must stay the same.
@@ -80,20 +87,23 @@ impl Standing {
 
     /// The credential it rests on.
     #[must_use]
-    pub fn token(&self) -> &Arc<VerifiedToken> {
-        self.verified.token()
+    pub const fn verified(&self) -> &Arc<VerifiedCredential> {
+        &self.verified
     }
 }
 
 /// The one decider.
 #[derive(Debug)]
 pub struct Authenticator {
-    verifier: Arc<Verifier>,
-    directory: Arc<Directory>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) directory: Arc<Directory>,
     tenants: Arc<Tenants>,
     revocations: Arc<Revocations>,
     conflict: Conflict,
     origins: Origins,
+    pub(super) sessions: Sessions,
+    /// Whether a session reaches the upstream as a bearer token, for which the app checks no CSRF.
+    pub(super) sessions_as_bearer: bool,
 }
 
 impl Authenticator {
@@ -113,6 +123,12 @@ impl Authenticator {
             revocations,
             conflict: config.conflict,
             origins: config.origins.clone(),
+            sessions: Sessions::build(config),
+            sessions_as_bearer: config
+                .identity
+                .reissue
+                .as_ref()
+                .is_some_and(|reissue| reissue.also_authorization),
         }
     }
 
@@ -141,7 +157,7 @@ impl Authenticator {
         };
 
         // Step 4: every credential is verified; one bad one refuses the request.
-        let verified = self.verify(&ask.presented, now, trace).await?;
+        let verified = self.verify(ask, now, evidence, trace).await?;
         let Some(acting) = verified.first() else {
             return match anonymous {
                 Some(access) => Ok(Grant::Public(Arc::clone(route), access.anonymous())),
@@ -159,15 +175,22 @@ impl Authenticator {
         if rests_on_cookie && !origin::may_ride(&self.origins, &ask.origin) {
             return Err(Denial::OriginNotAllowed);
         }
+        if rests_on_cookie && !route.is_endpoint() {
+            self.check_csrf(&verified, ask)?;
+        }
 
-        // Step 5: the token speaks for this tenant.
-        let tenant = self.tenant(&ask.tenant, acting).await?;
+        // Step 5: the credential speaks for this tenant.
+        let tenant = self.tenant(&ask.tenant, acting.spoken_tenant()).await?;
         trace.note("tenant", || json!({ "tenant": tenant }));
         evidence.tenant = Some(tenant.clone());
         self.speaks_for(acting, &tenant)?;
 
         // Steps 6 and 7, with the lease registered first.
         let lease = lease.map(|slot| slot.insert(self.directory.leases().register(&tenant)));
+        if lease.is_some() {
+            // A session was found before the lease; what ended it in between is seen here.
+            self.still_alive(acting, now).await?;
+        }
         for credential in &verified {
             self.refuse_revoked(&tenant, credential, None, now)?;
         }
@@ -188,6 +211,7 @@ impl Authenticator {
         let mut evidence = Evidence::default();
         let (tenant, verified) = (&standing.tenant, &standing.verified);
         self.speaks_for(verified, tenant)?;
+        self.still_alive(verified, now).await?;
         self.refuse_revoked(tenant, verified, Some(&standing.user), now)?;
         let principal = self
             .establish(
@@ -201,34 +225,7 @@ impl Authenticator {
         Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
     }
 
-    async fn verify(
-        &self,
-        presented: &Presented,
-        now: UnixTime,
-        trace: &mut Trace,
-    ) -> Result<Vec<Arc<VerifiedCredential>>, Denial> {
-        let mut verified = Vec::with_capacity(presented.tokens().len());
-        for carried in presented.tokens() {
-            let token = self.verifier.verify(carried.token.expose(), now).await?;
-            trace.note("credential", || {
-                json!({
-                    "credential": carried.name, "issuer": token.issuer_name(), "user": token.user(),
-                    "account": token.account(), "tenant": token.tenant(), "expires": token.expires().rfc3339(),
-                    "lookup": token.lookup(), "verified": true,
-                })
-            });
-            trace.note("claims", || json!(**token.claims()));
-            verified.push(Arc::new(VerifiedCredential {
-                credential: carried.credential,
-                name: Arc::clone(&carried.name),
-                rests_on_cookie: carried.rests_on_cookie,
-                token: Arc::new(token),
-            }));
-        }
-        Ok(verified)
-    }
-
-    /// A token that was revoked, by its id or by its user, is none.
+    /// A credential that was revoked, by its id or by its user, is none.
     fn refuse_revoked(
         &self,
         tenant: &TenantId,
@@ -236,8 +233,15 @@ impl Authenticator {
         user: Option<&UserId>,
         now: UnixTime,
     ) -> Result<(), Denial> {
-        let token = credential.token();
-        if self.revocations.refuses(tenant, token, user, now)? {
+        let revoked = match credential.proof() {
+            Proof::Token(token) => self.revocations.refuses(tenant, token, user, now)?,
+            Proof::Session(session) => {
+                let users = [Some(session.user()), user];
+                self.revocations
+                    .refuses_session(tenant, session.saved_at(), users, now)?
+            }
+        };
+        if revoked {
             return Err(Denial::TokenRevoked);
         }
         Ok(())
@@ -259,18 +263,17 @@ impl Authenticator {
                 policy.on_mismatch,
                 OnMismatch::AllowMember | OnMismatch::Observe
             );
-        let agree = |a: &VerifiedToken, b: &VerifiedToken| {
-            let tenants = match (spoken_tenant(a), spoken_tenant(b)) {
+        let agree = |a: &VerifiedCredential, b: &VerifiedCredential| {
+            let tenants = match (a.spoken_tenant(), b.spoken_tenant()) {
                 (Some(a), Some(b)) => a == b,
                 _ => true,
             };
             let subjects = a.lookup() != b.lookup() || a.user() == b.user();
             tenants && subjects && (!account_decides || a.account() == b.account())
         };
-        let conflict = verified.split_first().is_some_and(|(first, rest)| {
-            rest.iter()
-                .any(|other| !agree(first.token(), other.token()))
-        });
+        let conflict = verified
+            .split_first()
+            .is_some_and(|(first, rest)| rest.iter().any(|other| !agree(first, other)));
         if conflict {
             Err(Denial::CredentialConflict)
         } else {
@@ -285,48 +288,59 @@ impl Authenticator {
         verified: &[Arc<VerifiedCredential>],
         principal: &Principal,
     ) -> Result<(), Denial> {
-        if self.conflict == Conflict::PreferFirst {
-            return Ok(());
-        }
+        let ignored = self.conflict == Conflict::PreferFirst;
         for other in verified.iter().skip(1) {
-            self.speaks_for(other, principal.tenant())?;
-            let token = other.token();
-            if token.lookup() == principal.verified().token().lookup() {
+            if ignored {
+                // It decides nothing, but a session that is dead refuses like any bad credential.
+                if other.session().is_some() {
+                    self.live(other, principal.tenant()).await?;
+                }
                 continue;
             }
-            match self
-                .directory
-                .live(principal.tenant(), token.lookup(), token.user())
-                .await?
-            {
-                Live::Known(binding) if binding.user() == principal.user() => {}
-                Live::Known(_) => return Err(Denial::CredentialConflict),
-                Live::Unknown => return Err(Denial::UserUnknown),
+            self.speaks_for(other, principal.tenant())?;
+            if other.lookup() == principal.verified().lookup() {
+                other.confirm(principal.binding())?;
+                continue;
+            }
+            if self.live(other, principal.tenant()).await?.user() != principal.user() {
+                return Err(Denial::CredentialConflict);
             }
         }
         Ok(())
     }
 
-    async fn tenant(
+    /// The live record of a credential's subject, against which a session has been held.
+    async fn live(
+        &self,
+        verified: &VerifiedCredential,
+        tenant: &TenantId,
+    ) -> Result<Arc<Binding>, Denial> {
+        let (lookup, user) = (verified.lookup(), verified.user());
+        match self.directory.live(tenant, lookup, user).await? {
+            Live::Known(binding) => {
+                verified.confirm(&binding)?;
+                Ok(binding)
+            }
+            Live::Unknown => Err(Denial::UserUnknown),
+        }
+    }
+
+    pub(super) async fn tenant(
         &self,
         answer: &TenantAnswer,
-        acting: &VerifiedCredential,
+        spoken: Option<&TenantId>,
     ) -> Result<TenantId, Denial> {
         match answer {
             TenantAnswer::Named(tenant) => Ok(tenant.clone()),
-            TenantAnswer::FromCredential | TenantAnswer::Unnamed => Ok(self
-                .tenants
-                .from_credential(spoken_tenant(acting.token()))
-                .await?),
+            TenantAnswer::FromCredential | TenantAnswer::Unnamed => {
+                Ok(self.tenants.from_credential(spoken).await?)
+            }
         }
     }
 
     fn speaks_for(&self, credential: &VerifiedCredential, tenant: &TenantId) -> Result<(), Denial> {
-        let token = credential.token();
-        let may = token
-            .bound_tenants()
-            .is_none_or(|tenants| tenants.contains(tenant));
-        let says = match spoken_tenant(token) {
+        let may = credential.may_speak_for(tenant);
+        let says = match credential.spoken_tenant() {
             Some(spoken) => spoken == tenant,
             None => !self.tenants.several(),
         };
@@ -345,12 +359,8 @@ impl Authenticator {
         evidence: &mut Evidence,
         trace: &mut Trace,
     ) -> Result<Principal, Denial> {
-        let token = verified.token();
-        let binding = match self
-            .directory
-            .live(tenant, token.lookup(), token.user())
-            .await?
-        {
+        let (lookup, user) = (verified.lookup(), verified.user());
+        let binding = match self.directory.live(tenant, lookup, user).await? {
             Live::Known(binding) => binding,
             Live::Unknown => {
                 trace.note("live record", || json!(null));
@@ -371,7 +381,13 @@ impl Authenticator {
             Arc::clone(verified),
             binding,
             route.config(),
-        );
+        )
+        .inspect_err(|denial| {
+            // A session that is not this user's proves nobody, and no log may say it did.
+            if matches!(denial, Denial::Session(..)) {
+                evidence.binding = None;
+            }
+        });
         trace.note("policy", || match &established {
             Ok(principal) => json!({
                 "outcome": principal.reason().code(), "acts_in_account": principal.account(),
@@ -381,12 +397,4 @@ impl Authenticator {
         });
         established
     }
-}
-
-/// The tenant that a token names: its claim, or its issuer's only tenant.
-fn spoken_tenant(token: &VerifiedToken) -> Option<&TenantId> {
-    token.tenant().or_else(|| match token.bound_tenants() {
-        Some([only]) => Some(only),
-        _ => None,
-    })
 }

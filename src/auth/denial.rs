@@ -3,6 +3,7 @@
 use crate::directory::DirectoryError;
 use crate::reason::Reason;
 use crate::route::TenantError;
+use crate::session::SessionError;
 use crate::token::TokenError;
 
 /// Why a request was refused. What the client is told is [`Denial::reason`]; the text is for logs.
@@ -14,6 +15,12 @@ pub enum Denial {
     /// A token does not verify.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// A session is dead; the index is its credential's.
+    #[error("{0}")]
+    Session(SessionError, usize),
+    /// A session becomes a bearer token, and its CSRF token is absent or wrong.
+    #[error("the CSRF token is absent or wrong, or the request comes from another origin")]
+    CsrfFailed,
     /// Two credentials name two identities.
     #[error("two credentials name two identities")]
     CredentialConflict,
@@ -62,6 +69,8 @@ impl Denial {
         match self {
             Self::CredentialMissing => Reason::CredentialMissing,
             Self::Token(error) => error.reason(),
+            Self::Session(error, _) => error.reason(),
+            Self::CsrfFailed => Reason::CsrfFailed,
             Self::CredentialConflict => Reason::CredentialConflict,
             Self::OriginNotAllowed => Reason::OriginNotAllowed,
             Self::Tenant(error) => error.reason(),

@@ -10,8 +10,13 @@ mod decide;
 mod denial;
 mod origin;
 mod principal;
+mod proof;
+mod session;
+mod verify;
 
 pub use decide::{Ask, Authenticator, Evidence, Standing};
 pub use denial::Denial;
 pub use origin::{FetchSite, OriginFacts};
-pub use principal::{Grant, Principal, VerifiedCredential};
+pub use principal::{Grant, Principal};
+pub use proof::{Proof, VerifiedCredential};
+pub use session::LiveSession;

@@ -8,41 +8,12 @@ use std::sync::Arc;
 
 use super::account::{self, LiveAccount};
 use super::denial::Denial;
+use super::proof::VerifiedCredential;
 use crate::config;
 use crate::directory::Binding;
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::reason::Reason;
 use crate::route::{PublicGrant, Route};
-use crate::token::VerifiedToken;
-
-/// A credential that has been verified, and where it stood.
-#[derive(Debug)]
-pub struct VerifiedCredential {
-    pub(super) credential: usize,
-    pub(super) name: Arc<str>,
-    pub(super) rests_on_cookie: bool,
-    pub(super) token: Arc<VerifiedToken>,
-}
-
-impl VerifiedCredential {
-    /// Index into the configured credentials.
-    #[must_use]
-    pub const fn credential(&self) -> usize {
-        self.credential
-    }
-
-    /// The credential's configured name.
-    #[must_use]
-    pub const fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// The token itself, verified.
-    #[must_use]
-    pub const fn token(&self) -> &Arc<VerifiedToken> {
-        &self.token
-    }
-}
 
 /// Who a request acts as. Holding one proves that tenant, user and account agree by policy, for
 /// this request only: there is no `Clone`, no `Default` and no way to read one from bytes.
@@ -64,10 +35,11 @@ impl Principal {
         binding: Arc<Binding>,
         route: &config::Route,
     ) -> Result<Self, Denial> {
+        // A session is its user's only while the live password says so.
+        verified.confirm(&binding)?;
         if !binding.active() {
             return Err(Denial::UserInactive);
         }
-        let token = &verified.token;
         let policy = &route.accounts;
         let bypass = binding
             .roles()
@@ -78,7 +50,7 @@ impl Principal {
             memberships: binding.memberships(),
             bypass,
         };
-        let acting = account::acting(policy, token.account(), live);
+        let acting = account::acting(policy, verified.account(), live);
         // `account_active` speaks of the live account; it is silent only about another account that
         // the user is let into. A bypass role never skips it.
         let elsewhere = acting.as_ref().is_ok_and(|acting| {
@@ -88,7 +60,7 @@ impl Principal {
             return Err(Denial::AccountInactive);
         }
         if let Some(valid_after) = binding.tokens_valid_after()
-            && token.issued_at().is_none_or(|issued| issued < valid_after)
+            && verified.is_older_than(valid_after)
         {
             return Err(Denial::TokenRevoked);
         }

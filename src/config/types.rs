@@ -343,6 +343,8 @@ pub struct Credential {
     pub place: CredentialPlace,
     /// What the upstream finds in this place.
     pub forward: ForwardCredential,
+    /// How a session is read; only for [`CredentialPlace::DjangoSession`].
+    pub django_session: Option<Arc<super::DjangoSession>>,
 }
 
 /// Where a credential is read.
@@ -356,6 +358,19 @@ pub enum CredentialPlace {
     Query(String),
     /// A token in an offered WebSocket subprotocol, after this prefix.
     WebSocketProtocol(String),
+    /// A Django session in a cookie of this name.
+    DjangoSession(String),
+}
+
+impl CredentialPlace {
+    /// The cookie that it is.
+    #[must_use]
+    pub fn cookie(&self) -> Option<&str> {
+        match self {
+            Self::Cookie(name) | Self::DjangoSession(name) => Some(name),
+            Self::Bearer | Self::Query(_) | Self::WebSocketProtocol(_) => None,
+        }
+    }
 }
 
 /// `credentials[].….forward`.
@@ -407,6 +422,8 @@ pub struct Directory {
     pub cache: DirectoryCache,
     /// Limits of look-ups.
     pub limits: DirectoryLimits,
+    /// Tables of sessions by the index of their credential, in the same database.
+    pub session_tables: BTreeMap<usize, Vec<String>>,
     /// Who says what has changed.
     pub invalidation: Invalidation,
 }

@@ -58,14 +58,25 @@ pub struct Carriers<'a> {
     pub websocket: Option<&'a [&'a str]>,
 }
 
-/// One token, found in one place; nothing about it is verified.
+/// What stands in a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A token.
+    Token,
+    /// The key of a session, or a session that is its own cookie.
+    Session,
+}
+
+/// One token or session, found in one place; nothing about it is verified.
 #[derive(Debug, Clone)]
 pub struct PresentedToken {
     /// Index into the configuration's `credentials`.
     pub credential: usize,
     /// The credential's name.
     pub name: Arc<str>,
-    /// The token.
+    /// What it is.
+    pub form: Form,
+    /// The token, or the session cookie's value.
     pub token: Redacted,
     /// Whether a browser attaches it by itself.
     pub rests_on_cookie: bool,
@@ -136,18 +147,26 @@ impl Finder {
         {
             let found = match &place.place {
                 CredentialPlace::Bearer => bearer.map(Cow::Borrowed),
-                CredentialPlace::Cookie(name) => cookie(carriers, name)?,
+                CredentialPlace::Cookie(name) | CredentialPlace::DjangoSession(name) => {
+                    cookie(carriers, name)?
+                }
                 CredentialPlace::Query(parameter) => query(carriers, parameter)?,
                 CredentialPlace::WebSocketProtocol(prefix) => {
                     subprotocol(carriers, prefix)?.map(Cow::Borrowed)
                 }
             };
-            if let Some(token) = found {
+            if let Some(value) = found {
+                let (form, token) = match &place.place {
+                    // Whatever no store knows is a dead session, not a malformed request.
+                    CredentialPlace::DjangoSession(_) => (Form::Session, bounded(value)?),
+                    _ => (Form::Token, checked(value)?),
+                };
                 tokens.push(PresentedToken {
                     credential: index,
                     name: Arc::clone(&place.name),
-                    token: Redacted::new(checked(token)?),
-                    rests_on_cookie: matches!(place.place, CredentialPlace::Cookie(_)),
+                    form,
+                    token: Redacted::new(token),
+                    rests_on_cookie: place.place.cookie().is_some(),
                 });
             }
         }
@@ -237,11 +256,16 @@ fn subprotocol<'a>(
     Ok(first)
 }
 
+fn bounded(value: Cow<'_, str>) -> Result<String, CredentialError> {
+    if value.len() > MAX_TOKEN_BYTES {
+        return Err(CredentialError::Malformed("the credential exceeds 16 KiB"));
+    }
+    Ok(value.into_owned())
+}
+
 /// A b64token (RFC 6750, section 2.1) of bearable length.
 fn checked(token: Cow<'_, str>) -> Result<String, CredentialError> {
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(CredentialError::Malformed("the token exceeds 16 KiB"));
-    }
+    let token = bounded(token)?;
     let body = token.trim_end_matches('=');
     let valid = !body.is_empty()
         && body.bytes().all(|b| {
@@ -250,7 +274,7 @@ fn checked(token: Cow<'_, str>) -> Result<String, CredentialError> {
     if !valid {
         return Err(CredentialError::Malformed("the token is not a b64token"));
     }
-    Ok(token.into_owned())
+    Ok(token)
 }
 
 #[cfg(test)]

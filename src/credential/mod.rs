@@ -8,5 +8,5 @@ mod find;
 pub mod rewrite;
 
 pub use find::{
-    Carriers, CookieOf, CredentialError, Finder, Presented, PresentedToken, RepeatedCookie,
+    Carriers, CookieOf, CredentialError, Finder, Form, Presented, PresentedToken, RepeatedCookie,
 };

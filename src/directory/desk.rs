@@ -12,6 +12,7 @@ use super::invalidation::Invalidation;
 use super::key::Key;
 use super::lease::Leases;
 use super::memo::{Memo, Question, QuestionRef, Told};
+use super::sessions::{SessionAnswer, SessionKey, Sessions};
 use super::source::Source;
 use crate::config;
 use crate::ids::TenantId;
@@ -19,6 +20,9 @@ use crate::telemetry::Metrics;
 
 /// Questions about tenants get this part of the places for look-ups, since anybody can ask them.
 const TENANT_SHARE: usize = 4;
+
+/// And sessions this part, for the same reason.
+const SESSION_SHARE: usize = 2;
 
 /// How often a row may come back outdated before the look-up makes a pause.
 const PATIENT_AFTER: u32 = 8;
@@ -36,6 +40,9 @@ pub(super) struct Desk {
     pub(super) known: Memo<Question, ()>,
     pub(super) tenant_flights: Arc<Flights<TenantAsk, Told<TenantId>>>,
     tenant_gate: Gate,
+    pub(super) sessions: Sessions,
+    pub(super) session_flights: Arc<Flights<SessionKey, SessionAnswer>>,
+    pub(super) session_gate: Gate,
     pub(super) leases: Leases,
     pub(super) health: Health,
     pub(super) metrics: Arc<Metrics>,
@@ -87,6 +94,12 @@ impl Desk {
             tenant_gate: Gate::new(
                 limits.concurrent / TENANT_SHARE,
                 limits.queue / TENANT_SHARE,
+            ),
+            sessions: Sessions::new(config),
+            session_flights: Flights::new(),
+            session_gate: Gate::new(
+                limits.concurrent / SESSION_SHARE,
+                limits.queue / SESSION_SHARE,
             ),
             leases: Leases::default(),
             health: Health::default(),
@@ -177,6 +190,7 @@ impl Desk {
     /// Applies an invalidation: first to what is cached, then to who rests on it.
     pub(super) fn apply(&self, what: &Invalidation) {
         self.cache.invalidate(what);
+        self.sessions.invalidate(what);
         if matches!(what, Invalidation::Tenant(_) | Invalidation::All) {
             self.domains.forget();
             self.known.forget();
@@ -210,7 +224,7 @@ impl Desk {
         Ok(found.map_or(Told::Missing, Told::Found))
     }
 
-    fn hear<T>(&self, outcome: &Outcome<T>) {
+    pub(super) fn hear<T>(&self, outcome: &Outcome<T>) {
         match outcome {
             Ok(_) => self.health.is_well(),
             Err(Failure::Source(error)) => {
@@ -226,7 +240,7 @@ impl Desk {
 }
 
 /// Rows that are outdated on arrival again and again are no reason to ask without a break.
-async fn pause(number: u32) {
+pub(super) async fn pause(number: u32) {
     if number >= PATIENT_AFTER {
         tokio::time::sleep(PAUSE).await;
     }

@@ -137,6 +137,20 @@ impl Invalidation {
             Self::Session { .. } => false,
         }
     }
+
+    /// Whether what a store said of a session could be outdated by this.
+    pub(super) fn covers_session(&self, tenant: &TenantId, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tenant(of) => of == tenant,
+            Self::Session {
+                tenant: of,
+                key: changed,
+            } => of == tenant && changed == key,
+            // They change the live record, which a session is held against every time.
+            Self::User { .. } | Self::Account { .. } => false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod record;
 mod revoked;
 mod ring;
 mod service;
+mod sessions;
 mod source;
 mod strict_json;
 
@@ -38,3 +39,4 @@ pub use lease::{Lease, Leases};
 pub use push::ChannelStatus;
 pub use revoked::{Revocations, RevokeError};
 pub use service::Directory;
+pub use sessions::StoredSession;

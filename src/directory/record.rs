@@ -185,7 +185,7 @@ fn time(value: &Value) -> Result<Option<UnixTime>, String> {
         .ok_or_else(|| "column `tokens_valid_after` is not a time".to_owned())
 }
 
-fn time_text(text: &str) -> Option<UnixTime> {
+pub(super) fn time_text(text: &str) -> Option<UnixTime> {
     if let Ok(secs) = text.parse::<u64>() {
         return Some(UnixTime::from_secs(secs));
     }

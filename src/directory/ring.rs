@@ -56,13 +56,22 @@ impl Ring {
         subject: &UserId,
         record: Option<&Record>,
     ) -> bool {
+        self.any_since(since, |what| what.covers(tenant, subject, record))
+    }
+
+    /// The same for what a store said of a session.
+    pub(super) fn outdates_session(&self, since: u64, tenant: &TenantId, key: &str) -> bool {
+        self.any_since(since, |what| what.covers_session(tenant, key))
+    }
+
+    fn any_since(&self, since: u64, covers: impl Fn(&Invalidation) -> bool) -> bool {
         self.lost > since
             || self
                 .held
                 .iter()
                 .rev()
                 .take_while(|(number, _)| *number > since)
-                .any(|(_, what)| what.covers(tenant, subject, record))
+                .any(|(_, what)| covers(what))
     }
 }
 

@@ -293,6 +293,11 @@ impl Directory {
         &self.desk.leases
     }
 
+    /// The desk, and where its look-ups run.
+    pub(super) const fn parts(&self) -> (&Arc<Desk>, &Handle) {
+        (&self.desk, &self.control)
+    }
+
     async fn ask_about_tenant(
         &self,
         ask: TenantAskRef<'_>,

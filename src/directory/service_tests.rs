@@ -83,6 +83,7 @@ fn configured(source: DirectorySource) -> config::Directory {
             concurrent: 4,
             queue: 4,
         },
+        session_tables: BTreeMap::new(),
         invalidation: config::Invalidation::default(),
     }
 }

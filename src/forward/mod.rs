@@ -231,11 +231,14 @@ impl Forwarder {
 #[must_use]
 pub fn reissue_source(principal: &Principal) -> ReissueSource<'_> {
     ReissueSource {
-        token: Some(principal.verified().token()),
+        token: principal.verified().token().map(|token| &**token),
         tenant: principal.tenant(),
         user: principal.user(),
         account: principal.account(),
-        session_end: None,
+        session_end: principal
+            .verified()
+            .session()
+            .map(crate::auth::LiveSession::ends),
     }
 }
 

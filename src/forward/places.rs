@@ -56,6 +56,8 @@ pub(super) fn rewrite_all<'f>(
                 };
                 cookies.push((name, edit));
             }
+            // A token is no session: what is reissued goes elsewhere.
+            (CredentialPlace::DjangoSession(name), _) => cookies.push((name, CookieEdit::Remove)),
             (CredentialPlace::Query(parameter), fate) => {
                 // The place exists on WebSocket handshakes alone; elsewhere the query is the app's.
                 if places.protocols.is_some()

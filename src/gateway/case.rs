@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::audit::{Claimed, Line};
 use crate::auth::{Evidence, Grant};
 use crate::config::Cors;
-use crate::credential::{Finder, Presented};
+use crate::credential::{Finder, Form, Presented};
 use crate::ids::{AccountId, UserId};
 use crate::reason::Reason;
 use crate::reject::{Audience, Rejection, status};
@@ -140,7 +140,9 @@ impl Case {
 
     /// Notes what a refused request's first credential claims.
     pub(super) fn claims(&mut self, presented: &Presented, verifier: &Verifier) {
-        self.claimed = presented.tokens().first().map(|carried| {
+        let mut tokens = presented.tokens().iter();
+        let token = tokens.find(|carried| carried.form == Form::Token);
+        self.claimed = token.map(|carried| {
             let claimed = verifier.claimed(carried.token.expose());
             Claimed {
                 tenant: claimed.tenant,
@@ -232,7 +234,7 @@ impl Case {
     fn line(&self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
         let now = Clock.now().unwrap_or(UnixTime::from_secs(0));
         let verified = self.evidence.verified.as_ref();
-        let token = verified.map(|verified| verified.token());
+        let token = verified.and_then(|verified| verified.token());
         let acting = self.acting.as_ref();
         Line {
             time: now.rfc3339(),
@@ -243,8 +245,8 @@ impl Case {
             user: acting.map(|acting| acting.user.clone()),
             account: acting.and_then(|acting| acting.account.clone()),
             token_account: token.and_then(|token| token.account().cloned()),
-            token_age_s: token
-                .and_then(|token| token.issued_at())
+            token_age_s: verified
+                .and_then(|verified| verified.issued_at())
                 .map(|issued| now.since(issued).as_secs()),
             live_age_ms: self
                 .evidence
@@ -257,6 +259,7 @@ impl Case {
             credential: verified.map(|verified| Arc::clone(verified.name())),
             issuer: token.map(|token| Arc::clone(token.issuer_name())),
             jti: token.and_then(|token| token.jti()).map(Arc::from),
+            session: self.evidence.session.clone(),
             claimed: None,
             route: self.route.as_ref().map(|route| Arc::clone(route.name())),
             method: self.method.to_string(),

@@ -5,6 +5,7 @@
 //! failure into a response ([`serve`]), and exactly one audit line is written per decision.
 
 mod case;
+mod cookies;
 mod endpoints;
 mod explain;
 mod response;
@@ -287,10 +288,12 @@ impl Gateway {
         };
         self.note_subprotocol(&raw, &presented, case);
         let streams = raw.websocket().is_some();
+        let csrf = self.csrf_facts(&raw, &presented);
         let ask = Ask {
             tenant,
             presented,
             origin: self.origin_facts(&raw),
+            csrf,
         };
         let mut clean = self.forwarder.sanitize(raw, body);
         // 4 to 7. Who it acts as.
@@ -418,6 +421,12 @@ impl Gateway {
                 rejection.allow.as_deref(),
             ),
         };
+        let dead = rejection.dead_cookie;
+        if let Some(Some(delete)) = dead.and_then(|index| self.dead_cookies.get(index)) {
+            response
+                .headers_mut()
+                .append(http::header::SET_COOKIE, delete.clone());
+        }
         if rejection.closes {
             response
                 .headers_mut()

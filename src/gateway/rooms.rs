@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 
 use crate::audit::Audit;
@@ -38,6 +38,8 @@ pub struct Gateway {
     pub(super) asserter: Option<Arc<Asserter>>,
     pub(super) reissuer: Option<Arc<Reissuer>>,
     pub(super) credentials: Vec<config::Credential>,
+    /// By credential: the Set-Cookie that deletes a dead session.
+    pub(super) dead_cookies: Vec<Option<HeaderValue>>,
     pub(super) upstream_names: Vec<Arc<str>>,
     pub(super) audit: Audit,
     pub(super) cors: Cors,
@@ -173,6 +175,7 @@ impl Gateway {
             asserter,
             reissuer,
             credentials: config.credentials.clone(),
+            dead_cookies: super::cookies::dead_cookies(&config.credentials),
             upstream_names: config
                 .upstreams
                 .iter()

@@ -85,7 +85,14 @@ async fn ended(
         tokio::select! {
             biased;
             () = core.drain.closing() => return (going_away("draining"), Reason::Draining),
-            () = at(expiry) => return (StreamEnd { code: 4401, reason: "token_expired" }, Reason::TokenExpired),
+            () = at(expiry) => {
+                let reason = if standing.verified().session().is_some() {
+                    Reason::SessionExpired
+                } else {
+                    Reason::TokenExpired
+                };
+                return (StreamEnd { code: 4401, reason: reason.code() }, reason);
+            }
             () = at(life) => return (going_away("max_lifetime"), Reason::Draining),
             () = lease.changed() => {}
             () = sleep_until(next) => {}
@@ -152,7 +159,11 @@ const fn going_away(reason: &'static str) -> StreamEnd {
 /// 4401 asks the client for another credential, 4403 tells it that none will do.
 const fn code(reason: Reason) -> u16 {
     match reason {
-        Reason::TokenExpired | Reason::TokenRevoked | Reason::UserUnknown => 4401,
+        Reason::TokenExpired
+        | Reason::TokenRevoked
+        | Reason::SessionInvalid
+        | Reason::SessionExpired
+        | Reason::UserUnknown => 4401,
         _ => 4403,
     }
 }
@@ -164,7 +175,7 @@ fn expiry(core: &Core, standing: &Standing) -> Option<Instant> {
     }
     let left = Clock
         .now()
-        .map(|now| standing.token().expires_with_leeway().since(now))
+        .map(|now| standing.verified().ends().since(now))
         .unwrap_or_default();
     Instant::now().checked_add(left)
 }

@@ -216,7 +216,9 @@ fn vary(config: &Config, route: &config::Route) -> Arc<[HeaderName]> {
     let mut names: Vec<HeaderName> = places
         .filter_map(|credential| match &credential.place {
             CredentialPlace::Bearer => Some(http::header::AUTHORIZATION),
-            CredentialPlace::Cookie(_) => Some(http::header::COOKIE),
+            CredentialPlace::Cookie(_) | CredentialPlace::DjangoSession(_) => {
+                Some(http::header::COOKIE)
+            }
             CredentialPlace::WebSocketProtocol(_) => Some(http::header::SEC_WEBSOCKET_PROTOCOL),
             // The query is part of the URL, and so of every cache's key.
             CredentialPlace::Query(_) => None,

@@ -54,6 +54,7 @@ pub(crate) fn configured(url: &str, lookups: &[(&str, &str)]) -> config::Directo
             concurrent: 4,
             queue: 100,
         },
+        session_tables: BTreeMap::new(),
         invalidation: config::Invalidation::default(),
     }
 }

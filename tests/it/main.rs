@@ -33,6 +33,7 @@ mod live;
 mod paths;
 mod proxy_protocol;
 mod server;
+mod sessions;
 mod soak;
 mod storm;
 mod tenants;

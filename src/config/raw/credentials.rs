@@ -1,10 +1,11 @@
 //! `credentials`, `conflict`, `origins`, `cors`: where a request may carry a credential, and who
 //! may ride on a cookie.
 
+use super::DjangoSession;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A place where a request may carry a credential. Exactly one of `bearer`, `cookie`, `query`, `websocket_protocol`.
+/// A place where a request may carry a credential. Exactly one of `bearer`, `cookie`, `query`, `websocket_protocol`, `django_session`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
     { "required": ["cookie"] },
     { "required": ["query"] },
     { "required": ["websocket_protocol"] },
+    { "required": ["django_session"] },
 ]))]
 pub struct Credential {
     /// Its name in routes and in the audit log; the kind when left out.
@@ -29,6 +31,9 @@ pub struct Credential {
     /// A token in an offered WebSocket subprotocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub websocket_protocol: Option<WebSocketProtocol>,
+    /// A Django session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub django_session: Option<DjangoSession>,
 }
 
 /// A token in `Authorization: Bearer`.

@@ -6,6 +6,7 @@
 
 mod credentials;
 mod directory;
+mod django;
 mod identity;
 mod issuers;
 mod listeners;
@@ -18,6 +19,7 @@ mod upstreams;
 
 pub use credentials::*;
 pub use directory::*;
+pub use django::*;
 pub use identity::*;
 pub use issuers::*;
 pub use listeners::*;

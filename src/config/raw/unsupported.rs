@@ -17,7 +17,6 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("File", "preset", &[Nothing::Null]),
     ("ListenerTls", "client_ca", &[Nothing::Null]),
     ("Issuer", "preset", &[Nothing::Null]),
-    ("Credential", "django_session", &[]),
     ("Invalidation", "outbox", &[Nothing::Null]),
     ("Directory", "preset", &[Nothing::Null]),
     ("Upstream", "health_check", &[Nothing::Null]),
@@ -29,7 +28,11 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
 ];
 
 /// Words and kinds of the definition.
-const WORDS: &[(&str, &str)] = &[("Balance", "least_requests"), ("DirectorySource", "mysql")];
+const WORDS: &[(&str, &str)] = &[
+    ("Balance", "least_requests"),
+    ("DirectorySource", "mysql"),
+    ("SessionStore", "redis"),
+];
 
 #[derive(Clone, Copy)]
 enum Nothing {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, urls};
+use super::{Context, django, urls};
 use crate::config::raw;
 use crate::config::types::{
     Cors, Credential, CredentialPlace, ForwardCredential, KeyPath, Origins,
@@ -13,10 +13,16 @@ pub(super) fn credentials(file: &raw::File, cx: &mut Context<'_>) -> Vec<Credent
     let mut resolved: Vec<Credential> = Vec::new();
     for (index, raw) in file.credentials.iter().enumerate() {
         let at = section.index(index);
-        let Some(credential) = credential(raw, &at, cx) else {
+        let Some(credential) = credential(raw, file, &at, cx) else {
             continue;
         };
-        if resolved.iter().any(|other| other.place == credential.place) {
+        let same_cookie = |other: &Credential| {
+            other.place.cookie().is_some() && other.place.cookie() == credential.place.cookie()
+        };
+        if resolved
+            .iter()
+            .any(|other| other.place == credential.place || same_cookie(other))
+        {
             cx.fault(
                 &at,
                 "another credential is already read in this place",
@@ -51,8 +57,7 @@ pub(super) fn origins(
     let check_unsafe_methods = raw.unsafe_methods == raw::UnsafeMethods::Check;
     if !check_unsafe_methods {
         let hidden = credentials.iter().find(|credential| {
-            matches!(credential.place, CredentialPlace::Cookie(_))
-                && credential.forward != ForwardCredential::Keep
+            credential.place.cookie().is_some() && credential.forward != ForwardCredential::Keep
         });
         if let Some(credential) = hidden {
             cx.fault(
@@ -87,13 +92,21 @@ pub(super) const fn kind(raw: &raw::Credential) -> &'static str {
         "query"
     } else if raw.websocket_protocol.is_some() {
         "websocket_protocol"
+    } else if raw.django_session.is_some() {
+        "django_session"
     } else {
         "bearer"
     }
 }
 
-fn credential(raw: &raw::Credential, at: &KeyPath, cx: &mut Context<'_>) -> Option<Credential> {
+fn credential(
+    raw: &raw::Credential,
+    file: &raw::File,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Option<Credential> {
     let kind = kind(raw);
+    let mut django_session = None;
     let at_kind = at.key(kind);
     let (place, forward) = if let Some(cookie) = &raw.cookie {
         token(&cookie.name, "a cookie's name", &at_kind.key("name"), cx);
@@ -111,6 +124,12 @@ fn credential(raw: &raw::Credential, at: &KeyPath, cx: &mut Context<'_>) -> Opti
             CredentialPlace::WebSocketProtocol(protocol.prefix.clone()),
             protocol.forward,
         )
+    } else if let Some(session) = &raw.django_session {
+        django_session = Some(Arc::new(django::session(session, file, &at_kind, cx)?));
+        (
+            CredentialPlace::DjangoSession(session.cookie.clone()),
+            session.forward,
+        )
     } else {
         (CredentialPlace::Bearer, raw.bearer.as_ref()?.forward)
     };
@@ -123,11 +142,12 @@ fn credential(raw: &raw::Credential, at: &KeyPath, cx: &mut Context<'_>) -> Opti
             raw::Forward::Remove => ForwardCredential::Remove,
             raw::Forward::Reissue => ForwardCredential::Reissue,
         },
+        django_session,
     })
 }
 
 /// A token of RFC 9110, section 5.6.2.
-fn token(text: &str, what: &str, at: &KeyPath, cx: &mut Context<'_>) {
+pub(super) fn token(text: &str, what: &str, at: &KeyPath, cx: &mut Context<'_>) {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.is_empty() || !text.bytes().all(good) {
         cx.fault(

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use super::sql::{self, Dialect, Query};
 use super::{Context, headers, push, urls};
+use crate::config::SessionStore;
 use crate::config::raw;
 use crate::config::types::{
-    Directory, DirectoryCache, DirectoryLimits, DirectorySource, Invalidation, KeyPath, Tenants,
+    Credential, Directory, DirectoryCache, DirectoryLimits, DirectorySource, Invalidation, KeyPath,
+    Tenants,
 };
 use crate::telemetry::Redacted;
 
 pub(super) fn directory(
     raw: &raw::Directory,
     tenants: &Tenants,
+    credentials: &[Credential],
     cx: &mut Context<'_>,
 ) -> Option<Directory> {
     let at = KeyPath::root().key("directory");
@@ -49,8 +52,20 @@ pub(super) fn directory(
         source: source?,
         cache,
         limits,
+        session_tables: session_tables(credentials),
         invalidation: invalidation?,
     })
+}
+
+fn session_tables(credentials: &[Credential]) -> BTreeMap<usize, Vec<String>> {
+    let table = |credential: &Credential| match &credential.django_session.as_ref()?.store {
+        SessionStore::Database { table } => Some(table.clone()),
+        SessionStore::SignedCookies => None,
+    };
+    let tables = credentials.iter().map(table).enumerate();
+    tables
+        .filter_map(|(index, table)| Some((index, table?)))
+        .collect()
 }
 
 fn cache(raw: &raw::DirectoryCache, at: &KeyPath, cx: &mut Context<'_>) -> DirectoryCache {

@@ -334,7 +334,7 @@ fn bound_tenants(
     Some(bound)
 }
 
-fn lookup(name: &str, directory: &raw::Directory, at: &KeyPath, cx: &mut Context<'_>) {
+pub(super) fn lookup(name: &str, directory: &raw::Directory, at: &KeyPath, cx: &mut Context<'_>) {
     let names: Vec<&str> = match &directory.source {
         raw::DirectorySource::Sqlite(source) => source.lookups.keys().map(String::as_str).collect(),
         raw::DirectorySource::Postgres(source) => {

@@ -7,6 +7,7 @@
 mod context;
 mod credentials;
 mod directory;
+mod django;
 mod fill;
 mod headers;
 mod identity;
@@ -60,7 +61,7 @@ fn sections(file: &raw::File, cx: &mut Context<'_>) -> Option<Config> {
     let credentials = credentials::credentials(file, cx);
     let origins = credentials::origins(&file.origins, &credentials, cx);
     let cors = credentials::cors(&file.cors, cx);
-    let directory = directory::directory(&file.directory, &tenants, cx);
+    let directory = directory::directory(&file.directory, &tenants, &credentials, cx);
     let revocations = push::revocations(&file.revocations, directory.as_ref(), cx);
     let accounts = identity::accounts(&file.accounts, &KeyPath::root().key("accounts"), cx);
     let identity = identity::identity(file, &credentials, cx);
@@ -79,7 +80,11 @@ fn sections(file: &raw::File, cx: &mut Context<'_>) -> Option<Config> {
             .iter()
             .all(|route| route.access == raw::Access::Public)
     });
-    if file.issuers.is_empty() && !everything_public && !cx.is_broken("routes") {
+    let sessions = file
+        .credentials
+        .iter()
+        .any(|raw| raw.django_session.is_some());
+    if file.issuers.is_empty() && !everything_public && !sessions && !cx.is_broken("routes") {
         cx.fault(
             &KeyPath::root().key("issuers"),
             "no issuer is named, so that no credential can be checked",

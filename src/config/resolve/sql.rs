@@ -116,6 +116,14 @@ pub(super) fn check(kind: Query, dialect: Dialect, text: &str, at: &KeyPath, cx:
     }
 }
 
+/// Whether a query is known to lack this column.
+pub(super) fn lacks(dialect: Dialect, text: &str, column: &str) -> bool {
+    match output(dialect, &numbered(text).0) {
+        Output::Columns(columns) => !columns.iter().any(|found| found == column),
+        Output::Unknown | Output::NotOneSelect => false,
+    }
+}
+
 fn example(column: &str) -> &'static str {
     match column {
         "id" => "the user's key AS id",

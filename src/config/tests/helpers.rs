@@ -19,6 +19,9 @@ pub(super) fn environment(name: &str) -> Option<String> {
     match name {
         "JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".to_owned()),
         "DATABASE_URL" => Some("postgres://app:canary@localhost/app".to_owned()),
+        "DJANGO_SECRET_KEY" => {
+            Some("django-canary-0123456789-0123456789-0123456789-abc".to_owned())
+        }
         "COUNTERSIGN_ADMIN_TOKEN" => Some("admin-token-canary".to_owned()),
         "REDIS_URL" => Some("redis://app:canary@localhost/0".to_owned()),
         "EMPTY" => Some(String::new()),

@@ -13,6 +13,7 @@ fn finder(places: Vec<CredentialPlace>) -> Finder {
             name: "c".into(),
             place,
             forward: ForwardCredential::Keep,
+            django_session: None,
         })
         .collect();
     Finder::build(&credentials)

@@ -25,7 +25,7 @@ use crate::token::VerifiedToken;
 
 pub(super) use set::{Revoked, What};
 
-use set::Set;
+use set::{Made, Set};
 use store::Store;
 
 /// A list that is older than this proves nothing.
@@ -108,6 +108,33 @@ impl Revocations {
         user: Option<&UserId>,
         now: UnixTime,
     ) -> Result<bool, DirectoryError> {
+        let users = std::iter::once(token.user()).chain(user);
+        self.asked(tenant, &Made::from(token), users, now)
+    }
+
+    /// The same for a session, by the users that it names and led to and when it was last saved; one
+    /// that does not say when counts as made before. A revocation of one issuer's tokens is none of it.
+    pub fn refuses_session(
+        &self,
+        tenant: &TenantId,
+        saved_at: Option<UnixTime>,
+        users: [Option<&UserId>; 2],
+        now: UnixTime,
+    ) -> Result<bool, DirectoryError> {
+        let made = Made {
+            at: saved_at,
+            ..Made::default()
+        };
+        self.asked(tenant, &made, users.into_iter().flatten(), now)
+    }
+
+    fn asked<'a>(
+        &self,
+        tenant: &TenantId,
+        made: &Made<'_>,
+        users: impl Iterator<Item = &'a UserId>,
+        now: UnixTime,
+    ) -> Result<bool, DirectoryError> {
         if self.store.is_some() {
             let heard = self.heard();
             if heard.at.is_none_or(|at| at.elapsed() > TOO_OLD) {
@@ -117,8 +144,7 @@ impl Revocations {
             }
         }
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
-        let users = std::iter::once(token.user()).chain(user);
-        Ok(set.refuses(tenant, token, users, now))
+        Ok(set.refuses(tenant, made, users, now))
     }
 
     /// Revokes what a message names. When this returns the store has it and it is in effect here;

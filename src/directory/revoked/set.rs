@@ -44,6 +44,27 @@ struct Entry {
     until: UnixTime,
 }
 
+/// The credential that is asked about.
+#[derive(Debug, Default)]
+pub(super) struct Made<'c> {
+    /// The name of a token's issuer; a session has none.
+    pub(super) issuer: Option<&'c str>,
+    /// A token's `jti`.
+    pub(super) id: Option<&'c str>,
+    /// When it was made, where it says so.
+    pub(super) at: Option<UnixTime>,
+}
+
+impl<'c> From<&'c VerifiedToken> for Made<'c> {
+    fn from(token: &'c VerifiedToken) -> Self {
+        Self {
+            issuer: Some(token.issuer_name()),
+            id: token.jti(),
+            at: token.issued_at(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Set {
     tenants: HashMap<TenantId, HashMap<Name, Vec<Entry>>>,
@@ -116,7 +137,7 @@ impl Set {
     pub(super) fn refuses<'a>(
         &self,
         tenant: &TenantId,
-        token: &VerifiedToken,
+        made: &Made<'_>,
         users: impl Iterator<Item = &'a UserId>,
         now: UnixTime,
     ) -> bool {
@@ -129,13 +150,13 @@ impl Set {
             entries.into_iter().flatten().any(|entry| {
                 let issuer = entry.issuer.as_deref();
                 entry.until > now
-                    && issuer.is_none_or(|name| name == &**token.issuer_name())
+                    && issuer.is_none_or(|name| made.issuer == Some(name))
                     && entry
                         .made_until
-                        .is_none_or(|until| token.issued_at().is_none_or(|made| made <= until))
+                        .is_none_or(|until| made.at.is_none_or(|made| made <= until))
             })
         };
-        token.jti().is_some_and(|id| by(Name::Token(id.to_owned())))
+        made.id.is_some_and(|id| by(Name::Token(id.to_owned())))
             || users.into_iter().any(|user| by(Name::User(user.clone())))
     }
 

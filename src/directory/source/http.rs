@@ -204,6 +204,7 @@ mod tests {
                 concurrent: 1,
                 queue: 1,
             },
+            session_tables: std::collections::BTreeMap::new(),
             invalidation: config::Invalidation::default(),
         })
         .unwrap()

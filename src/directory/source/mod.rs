@@ -11,6 +11,7 @@ mod idle;
 mod parameters;
 mod postgres;
 mod reserved;
+mod sessions;
 mod sqlite;
 mod template;
 
@@ -31,6 +32,7 @@ use file::FileSource;
 use http::HttpSource;
 use parameters::{Dialect, Query};
 use postgres::PostgresSource;
+pub(super) use sessions::FoundSession;
 use sqlite::SqliteSource;
 
 /// The subject that a probe asks for: nobody's id, and a number to no cast.
@@ -61,15 +63,22 @@ impl Source {
                 HttpSource::build(config).map(Self::Http)
             }
             config::DirectorySource::Sqlite { at, path, lookups } => {
-                let queries = Queries::build(at, lookups, tenants, Dialect::Sqlite)?;
+                let mut queries = Queries::build(at, lookups, tenants, Dialect::Sqlite)?;
+                queries.sessions = sessions::sqlite(&config.session_tables);
                 Ok(Self::Sqlite(SqliteSource::build(
                     path,
                     queries,
                     &config.limits,
                 )))
             }
-            config::DirectorySource::Postgres { at, lookups, .. } => {
-                let queries = Queries::build(at, lookups, tenants, Dialect::Postgres)?;
+            config::DirectorySource::Postgres {
+                at,
+                lookups,
+                schema_per_tenant,
+                ..
+            } => {
+                let mut queries = Queries::build(at, lookups, tenants, Dialect::Postgres)?;
+                queries.sessions = sessions::postgres(&config.session_tables, *schema_per_tenant);
                 PostgresSource::build(config, tenants, queries)
                     .map(|source| Self::Postgres(Box::new(source)))
             }
@@ -129,6 +138,20 @@ impl Source {
         match self {
             Self::Sqlite(source) => source.tenant_is_known(query, tenant).await,
             Self::Postgres(source) => source.tenant_is_known(query, tenant).await,
+            Self::File(_) | Self::Http(_) => Err(no_database()),
+        }
+    }
+
+    /// Asks the table of this credential for a session.
+    pub(super) async fn session(
+        &self,
+        store: usize,
+        tenant: &TenantId,
+        key: &str,
+    ) -> Result<FoundSession, SourceError> {
+        match self {
+            Self::Sqlite(source) => source.session(store, key).await,
+            Self::Postgres(source) => source.session(store, tenant, key).await,
             Self::File(_) | Self::Http(_) => Err(no_database()),
         }
     }
@@ -212,6 +235,8 @@ struct Queries {
     lookups: BTreeMap<Arc<str>, Query>,
     domains: BTreeMap<Arc<str>, Query>,
     known: BTreeMap<Arc<str>, Query>,
+    /// By the index of their credential.
+    sessions: BTreeMap<usize, Query>,
 }
 
 impl Queries {
@@ -235,6 +260,7 @@ impl Queries {
             lookups: BTreeMap::new(),
             domains: BTreeMap::new(),
             known: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         };
         for (name, query) in lookups {
             let at = at.key("lookups").key(name);
@@ -281,6 +307,12 @@ impl Queries {
 
     fn domain(&self, query: &Arc<str>) -> Result<&Query, SourceError> {
         self.domains.get(query).ok_or_else(no_such_query)
+    }
+
+    fn session(&self, store: usize) -> Result<&Query, SourceError> {
+        self.sessions
+            .get(&store)
+            .ok_or_else(|| SourceError::new("the credential has no table of sessions"))
     }
 
     fn known(&self, query: &Arc<str>) -> Result<&Query, SourceError> {

@@ -28,6 +28,8 @@ pub(super) enum Parameter {
     User,
     Tenant,
     Host,
+    /// The key of a session, in the directory's own query.
+    Session,
 }
 
 /// A query with numbered parameters, without a semicolon at its end.
@@ -77,6 +79,8 @@ impl Parameter {
             Self::User => "user",
             Self::Tenant => "tenant",
             Self::Host => "host",
+            // No name of `ALL`: the directory's own query is never read from text.
+            Self::Session => "session",
         }
     }
 }

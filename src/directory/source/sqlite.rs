@@ -22,6 +22,7 @@ use super::super::key::Key;
 use super::super::record::REQUIRED;
 use super::idle::{Idle, Kept};
 use super::parameters::{Dialect, Parameter, Query};
+use super::sessions::{self, FoundSession};
 use super::{NOBODY, Queries, one_row, one_tenant};
 use crate::config::DirectoryLimits;
 use crate::ids::TenantId;
@@ -89,6 +90,16 @@ impl SqliteSource {
         Ok(!self.ask(&text.into(), values).await?.is_empty())
     }
 
+    pub(super) async fn session(
+        &self,
+        store: usize,
+        key: &str,
+    ) -> Result<FoundSession, SourceError> {
+        let query = self.queries.session(store)?;
+        let values = query.values(None, None, Some(key));
+        sessions::one_session(self.ask(&query.text, values).await?, key)
+    }
+
     /// Prepares every query, looks at its columns, and runs it for nobody.
     pub(super) async fn probe(&self) -> Result<(), String> {
         let mut problems = Vec::new();
@@ -101,7 +112,10 @@ impl SqliteSource {
             .values()
             .chain(self.queries.known.values());
         let tenants = tenants.map(|query| ("tenant query".to_owned(), query, &["tenant"][..]));
-        for (what, query, columns) in lookups.chain(tenants) {
+        let sessions = self.queries.sessions.values();
+        let sessions =
+            sessions.map(|query| ("session table".to_owned(), query, &sessions::COLUMNS[..]));
+        for (what, query, columns) in lookups.chain(tenants).chain(sessions) {
             if let Err(problem) = self.try_query(query, columns).await {
                 problems.push(format!("{what}: {problem}"));
             }
@@ -239,12 +253,12 @@ impl Query {
         &self,
         user: Option<&str>,
         tenant: Option<&str>,
-        host: Option<&str>,
+        other: Option<&str>,
     ) -> Vec<String> {
         let value = |parameter: &Parameter| match parameter {
             Parameter::User => user,
             Parameter::Tenant => tenant,
-            Parameter::Host => host,
+            Parameter::Host | Parameter::Session => other,
         };
         let values = self.parameters.iter().map(value);
         values.map(|v| v.unwrap_or_default().to_owned()).collect()

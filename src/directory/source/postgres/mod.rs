@@ -19,6 +19,7 @@ use super::super::key::Key;
 use super::super::strict_json;
 use super::parameters::{Dialect, Query};
 use super::reserved::is_reserved;
+use super::sessions::{self, FoundSession};
 use super::{NOBODY, Queries, one_row, one_tenant};
 use crate::config::{self, Fault, KnownTenants};
 use crate::ids::TenantId;
@@ -151,6 +152,31 @@ impl PostgresSource {
             })
             .await?;
         Ok(matches!(found, Found::Rows(rows) if !rows.is_empty()))
+    }
+
+    pub(super) async fn session(
+        &self,
+        store: usize,
+        tenant: &TenantId,
+        key: &str,
+    ) -> Result<FoundSession, SourceError> {
+        let query = self.queries.session(store)?;
+        if self.never_a_tenant(tenant) {
+            return Ok(FoundSession::NoTenant);
+        }
+        let found = self
+            .sessions
+            .ask(&Ask {
+                text: framed(query),
+                values: query.values(None, None, Some(key)),
+                schema: self.schema_per_tenant.then(|| tenant.clone()),
+            })
+            .await?;
+        match found {
+            Found::Rows(rows) => sessions::one_session(objects(rows)?, key),
+            Found::RefusedValue => Ok(FoundSession::NoSession),
+            Found::NoSchema => Ok(FoundSession::NoTenant),
+        }
     }
 
     /// Connects and tries every query.

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Column, Executor, Postgres, SqlSafeStr, Statement, Typ
 
 use super::super::super::record::REQUIRED;
 use super::super::parameters::Query;
+use super::super::sessions::COLUMNS;
 use super::session::{Ask, Sessions, blamed, close};
 use super::{NOBODY, PostgresSource, framed};
 use crate::ids::TenantId;
@@ -37,6 +38,15 @@ pub(super) async fn probe(source: &PostgresSource) -> Result<(), String> {
                 tried
                     .err()
                     .map(|problem| format!("look-up `{name}`: {problem}")),
+            );
+        }
+        for query in queries.sessions.values() {
+            let schema = source.example.clone().filter(|_| source.schema_per_tenant);
+            let tried = try_query(sessions, &mut connection, query, &COLUMNS, schema).await;
+            problems.extend(
+                tried
+                    .err()
+                    .map(|problem| format!("session table: {problem}")),
             );
         }
     }

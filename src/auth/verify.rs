@@ -1,0 +1,151 @@
+//! Step 4 of the decision: what a request carries becomes what it has proven.
+//!
+//! Tokens and sessions in one list, in the file's order. One bad credential refuses the request; a
+//! session of nobody is none.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::decide::{Ask, Authenticator, Evidence};
+use super::denial::Denial;
+use super::proof::{Proof, VerifiedCredential};
+use super::session::{self, Unusable};
+use crate::credential::{Form, PresentedToken};
+use crate::ids::TenantId;
+use crate::session::csrf_passes;
+use crate::telemetry::{Trace, UnixTime};
+
+impl Authenticator {
+    /// Verifies what the request carries, in the file's order. Tokens come first, since a session is
+    /// looked for in its tenant, which a token may have to name.
+    pub(super) async fn verify(
+        &self,
+        ask: &Ask,
+        now: UnixTime,
+        evidence: &mut Evidence,
+        trace: &mut Trace,
+    ) -> Result<Vec<Arc<VerifiedCredential>>, Denial> {
+        let carried = ask.presented.tokens();
+        let mut verified: Vec<(usize, Arc<VerifiedCredential>)> = Vec::with_capacity(carried.len());
+        let of_form = |form| move |(_, one): &(usize, &PresentedToken)| one.form == form;
+        for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Token)) {
+            verified.push((place, self.token(carried, now, trace).await?));
+        }
+        let mut tenant = None;
+        for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Session)) {
+            let tenant = if let Some(tenant) = &tenant {
+                tenant
+            } else {
+                let first = verified.first();
+                let spoken = first.and_then(|(_, first)| first.spoken_tenant());
+                tenant.insert(self.tenant(&ask.tenant, spoken).await?)
+            };
+            let found = self.session(carried, tenant, now, evidence, trace).await?;
+            verified.extend(found.map(|session| (place, session)));
+        }
+        verified.sort_by_key(|(place, _)| *place);
+        Ok(verified.into_iter().map(|(_, one)| one).collect())
+    }
+
+    async fn token(
+        &self,
+        carried: &PresentedToken,
+        now: UnixTime,
+        trace: &mut Trace,
+    ) -> Result<Arc<VerifiedCredential>, Denial> {
+        let token = self.verifier.verify(carried.token.expose(), now).await?;
+        trace.note("credential", || {
+            json!({
+                "credential": carried.name, "issuer": token.issuer_name(), "user": token.user(),
+                "account": token.account(), "tenant": token.tenant(), "expires": token.expires().rfc3339(),
+                "lookup": token.lookup(), "verified": true,
+            })
+        });
+        trace.note("claims", || json!(**token.claims()));
+        Ok(proven(carried, Proof::Token(Arc::new(token))))
+    }
+
+    /// A session; `None` when it is nobody's.
+    async fn session(
+        &self,
+        carried: &PresentedToken,
+        tenant: &TenantId,
+        now: UnixTime,
+        evidence: &mut Evidence,
+        trace: &mut Trace,
+    ) -> Result<Option<Arc<VerifiedCredential>>, Denial> {
+        let hash = session::hash(carried.token.expose());
+        evidence.session = Some(Arc::clone(&hash));
+        let found = self
+            .sessions
+            .find(carried, tenant, &self.directory, now)
+            .await
+            .map_err(|unusable| refused(unusable, carried.credential))?;
+        trace.note("credential", || {
+            json!({
+                "credential": carried.name, "session": hash,
+                "user": found.as_ref().map(session::LiveSession::user),
+                "expires": found.as_ref().map(|session| session.ends().rfc3339()),
+                "lookup": found.as_ref().map(session::LiveSession::lookup),
+                "verified": found.is_some(),
+            })
+        });
+        Ok(found.map(|session| proven(carried, Proof::Session(session))))
+    }
+
+    /// Looks for a session once more; a token stays what it is.
+    pub(super) async fn still_alive(
+        &self,
+        verified: &VerifiedCredential,
+        now: UnixTime,
+    ) -> Result<(), Denial> {
+        let Some(session) = verified.session() else {
+            return Ok(());
+        };
+        let credential = verified.credential();
+        self.sessions
+            .again(session, &self.directory, credential, now)
+            .await
+            .map_err(|unusable| refused(unusable, credential))
+    }
+
+    /// Django's own CSRF check, where it will not make it: a session that becomes a bearer token.
+    pub(super) fn check_csrf(
+        &self,
+        verified: &[Arc<VerifiedCredential>],
+        ask: &Ask,
+    ) -> Result<(), Denial> {
+        let session = verified.iter().find_map(|credential| credential.session());
+        let (Some(session), Some(facts), true) = (session, &ask.csrf, self.sessions_as_bearer)
+        else {
+            return Ok(());
+        };
+        let mut facts = facts.clone();
+        if session.csrf_in_session() {
+            facts.secret = session.csrf_secret().cloned();
+        }
+        if csrf_passes(&facts) {
+            Ok(())
+        } else {
+            Err(Denial::CsrfFailed)
+        }
+    }
+}
+
+/// What `carried` has been proven to be.
+fn proven(carried: &PresentedToken, proof: Proof) -> Arc<VerifiedCredential> {
+    Arc::new(VerifiedCredential {
+        credential: carried.credential,
+        name: Arc::clone(&carried.name),
+        rests_on_cookie: carried.rests_on_cookie,
+        proof,
+    })
+}
+
+fn refused(unusable: Unusable, credential: usize) -> Denial {
+    match unusable {
+        Unusable::Dead(error) => Denial::Session(error, credential),
+        Unusable::Directory(error) => error.into(),
+    }
+}

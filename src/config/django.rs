@@ -1,0 +1,54 @@
+//! `credentials[].django_session`, resolved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::types::{KeyPath, Secret};
+
+/// A Django session, found by its cookie.
+#[derive(Debug, Clone)]
+pub struct DjangoSession {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// `SECRET_KEY`.
+    pub secret_key: Secret,
+    /// `SECRET_KEY_FALLBACKS`.
+    pub secret_key_fallbacks: Vec<Secret>,
+    /// `SESSION_ENGINE`, and what belongs to it.
+    pub store: SessionStore,
+    /// `SESSION_COOKIE_PATH`.
+    pub path: String,
+    /// `SESSION_COOKIE_DOMAIN`.
+    pub domain: Option<String>,
+    /// `SESSION_COOKIE_AGE`, for sessions that are their own cookie.
+    pub cookie_age: Duration,
+    /// The directory look-up that the session's user goes through.
+    pub lookup: Arc<str>,
+    /// Where Django's CSRF token is, for sessions that become a bearer token.
+    pub csrf: DjangoCsrf,
+}
+
+/// Where sessions are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionStore {
+    /// A table of the directory's database.
+    Database {
+        /// Its name; a schema before it where it has one.
+        table: Vec<String>,
+    },
+    /// The cookie itself.
+    SignedCookies,
+}
+
+/// Where Django's CSRF token is.
+#[derive(Debug, Clone)]
+pub struct DjangoCsrf {
+    /// `CSRF_COOKIE_NAME`.
+    pub cookie: String,
+    /// `CSRF_HEADER_NAME`, as a header.
+    pub header: HeaderName,
+    /// `CSRF_USE_SESSIONS`.
+    pub in_session: bool,
+}

@@ -1,0 +1,280 @@
+//! Sessions: what the store said of a session's key, for a short while.
+//!
+//! The key of an answer is (credential, tenant, session key). As in the cache of records, an answer
+//! that was asked for before an invalidation which covers it is never stored (`ring.rs`); unlike a
+//! record it is kept no longer than what nobody pushes, because a log-out deletes a row in a table
+//! that may have no trigger. What exists and what does not have a space each, since anybody can ask
+//! for keys that do not exist. A user's or account's change says nothing here: the session is held
+//! against the live record whenever it is used.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::desk::Desk;
+use super::error::DirectoryError;
+use super::flight::{Seat, fly};
+use super::invalidation::Invalidation;
+use super::ring::Ring;
+use super::service::Directory;
+use super::source::FoundSession;
+use crate::config;
+use crate::ids::TenantId;
+use crate::session::{Session, SessionError};
+use crate::telemetry::{Redacted, UnixTime};
+
+/// Most answers of each kind.
+const CAPACITY: u64 = 100_000;
+/// Most remembered "no such session".
+const ABSENT_CAPACITY: u64 = 10_000;
+
+/// A session as its store holds it.
+#[derive(Debug)]
+pub struct StoredSession {
+    data: Redacted,
+    expires: UnixTime,
+    opened: OnceLock<Result<Session, SessionError>>,
+}
+
+impl StoredSession {
+    pub(super) const fn new(data: Redacted, expires: UnixTime) -> Self {
+        Self {
+            data,
+            expires,
+            opened: OnceLock::new(),
+        }
+    }
+
+    /// When it ends.
+    #[must_use]
+    pub const fn expires(&self) -> UnixTime {
+        self.expires
+    }
+
+    /// What it says; `read` is asked once, however often the session is used.
+    pub fn open(
+        &self,
+        read: impl FnOnce(&str) -> Result<Session, SessionError>,
+    ) -> Result<&Session, SessionError> {
+        self.opened
+            .get_or_init(|| read(self.data.expose()))
+            .as_ref()
+            .map_err(|error| *error)
+    }
+}
+
+/// Whose session it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct SessionKey {
+    store: usize,
+    tenant: TenantId,
+    key: Box<str>,
+}
+
+/// What a store said of a key.
+#[derive(Debug, Clone)]
+pub(super) enum SessionAnswer {
+    Known(Arc<StoredSession>),
+    NoSession,
+    NoTenant,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    answer: SessionAnswer,
+    sequence: u64,
+    asked_at: Instant,
+}
+
+type Space = moka::sync::Cache<SessionKey, Held, ahash::RandomState>;
+
+#[derive(Debug)]
+pub(super) struct Sessions {
+    found: Space,
+    missing: Space,
+    stores: Vec<usize>,
+    ring: Mutex<Ring>,
+    /// Answers that were asked for below this number are forgotten.
+    floor: AtomicU64,
+    life: Duration,
+    negative_life: Duration,
+}
+
+impl Sessions {
+    pub(super) fn new(config: &config::Directory) -> Self {
+        let space = |capacity| {
+            moka::sync::Cache::builder()
+                .max_capacity(capacity)
+                .build_with_hasher(ahash::RandomState::new())
+        };
+        let life = config.cache.ttl.min(config.cache.ttl_without_push);
+        Self {
+            found: space(CAPACITY.min(config.cache.capacity).max(1)),
+            missing: space(ABSENT_CAPACITY),
+            stores: config.session_tables.keys().copied().collect(),
+            ring: Mutex::default(),
+            floor: AtomicU64::new(0),
+            life,
+            negative_life: config.cache.negative_ttl.min(life),
+        }
+    }
+
+    /// The answer, unless it is past its life.
+    fn get(&self, key: &SessionKey, now: Instant) -> Option<SessionAnswer> {
+        let fresh = |held: &Held, life| {
+            held.sequence >= self.floor.load(Ordering::Acquire)
+                && now.saturating_duration_since(held.asked_at) < life
+        };
+        self.found
+            .get(key)
+            .filter(|held| fresh(held, self.life))
+            .or_else(|| {
+                self.missing
+                    .get(key)
+                    .filter(|held| fresh(held, self.negative_life))
+            })
+            .map(|held| held.answer)
+    }
+
+    /// Taken before the store is asked.
+    fn ticket(&self) -> u64 {
+        self.lock().sequence()
+    }
+
+    /// Remembers an answer and gives it back, or refuses it because it could be outdated.
+    fn store(
+        &self,
+        sequence: u64,
+        asked_at: Instant,
+        key: &SessionKey,
+        answer: SessionAnswer,
+    ) -> Option<SessionAnswer> {
+        let ring = self.lock();
+        if ring.outdates_session(sequence, &key.tenant, &key.key) {
+            return None;
+        }
+        let (space, other) = if matches!(answer, SessionAnswer::Known(_)) {
+            (&self.found, &self.missing)
+        } else {
+            (&self.missing, &self.found)
+        };
+        other.invalidate(key);
+        let held = Held {
+            answer: answer.clone(),
+            sequence,
+            asked_at,
+        };
+        space.insert(key.clone(), held);
+        drop(ring);
+        Some(answer)
+    }
+
+    /// Applies an invalidation; when this returns, nothing that it covers is given out any more.
+    pub(super) fn invalidate(&self, what: &Invalidation) {
+        let mut ring = self.lock();
+        match what {
+            Invalidation::Session { tenant, key } => {
+                for store in &self.stores {
+                    let key = SessionKey {
+                        store: *store,
+                        tenant: tenant.clone(),
+                        key: key.as_str().into(),
+                    };
+                    self.found.invalidate(&key);
+                    self.missing.invalidate(&key);
+                }
+            }
+            // A tenant's sessions are not listed anywhere, so all are forgotten; they live shortly.
+            Invalidation::Tenant(_) | Invalidation::All => {
+                self.floor.store(ring.sequence() + 1, Ordering::Release);
+                self.found.invalidate_all();
+                self.missing.invalidate_all();
+            }
+            Invalidation::User { .. } | Invalidation::Account { .. } => return,
+        }
+        ring.push(what.clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        // The ring is changed last and in one step, so a panic elsewhere leaves it whole.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Directory {
+    /// The session of this key in the table of this credential; `None` when there is none. It may
+    /// have expired: that is the caller's to judge.
+    pub async fn session(
+        &self,
+        store: usize,
+        tenant: &TenantId,
+        key: &str,
+    ) -> Result<Option<Arc<StoredSession>>, DirectoryError> {
+        let (desk, control) = self.parts();
+        let key = SessionKey {
+            store,
+            tenant: tenant.clone(),
+            key: key.into(),
+        };
+        let cached = || desk.sessions.get(&key, Instant::now());
+        let answer = if let Some(answer) = cached() {
+            desk.metrics.directory_hits.inc();
+            answer
+        } else {
+            let start = |seat| {
+                control.spawn(Arc::clone(desk).look_up_session(key.clone(), seat));
+            };
+            desk.session_flights
+                .ask(&key, desk.timeout, cached, start, || None)
+                .await?
+        };
+        match answer {
+            SessionAnswer::Known(session) => Ok(Some(session)),
+            SessionAnswer::NoSession => Ok(None),
+            SessionAnswer::NoTenant => Err(DirectoryError::TenantUnknown),
+        }
+    }
+}
+
+impl Desk {
+    /// Lands one flight of a session.
+    async fn look_up_session(
+        self: Arc<Self>,
+        key: SessionKey,
+        seat: Seat<SessionKey, SessionAnswer>,
+    ) {
+        let enter = async |number| {
+            super::desk::pause(number).await;
+            self.session_gate.enter().await
+        };
+        let attempt = async |_permit| {
+            let (sequence, asked_at) = (self.sessions.ticket(), Instant::now());
+            self.metrics.directory_lookups.inc();
+            let found = self
+                .source
+                .session(key.store, &key.tenant, &key.key)
+                .await?;
+            let answer = match found {
+                FoundSession::Session(session) => SessionAnswer::Known(Arc::from(session)),
+                FoundSession::NoSession => SessionAnswer::NoSession,
+                FoundSession::NoTenant => SessionAnswer::NoTenant,
+            };
+            Ok((sequence, asked_at, answer))
+        };
+        fly(seat, self.timeout, enter, attempt, |outcome| {
+            self.hear(&outcome);
+            match outcome {
+                Ok((sequence, asked_at, answer)) => self
+                    .sessions
+                    .store(sequence, asked_at, &key, answer)
+                    .map(Ok),
+                Err(failure) => Some(Err(failure)),
+            }
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;
