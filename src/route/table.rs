@@ -17,6 +17,9 @@ use crate::config::{
 use crate::reason::Reason;
 use crate::wire::RawRequest;
 
+/// Largest body of a request to the token endpoint; it is not read.
+const ENDPOINT_BODY: u64 = 64 * 1024;
+
 /// Why no route serves a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
@@ -199,7 +202,7 @@ fn endpoint(config: &Config) -> Option<config::Route> {
         credentials: (0..config.credentials.len()).collect(),
         upstream: 0,
         accounts,
-        body_limit: Some(0),
+        body_limit: Some(ENDPOINT_BODY),
         timeouts: config.upstreams.first()?.timeouts,
         cache_upstream: false,
         login: None,

@@ -50,7 +50,7 @@ fn b10_c1_c2_d4_what_hyper_hides_is_seen_however_it_is_cut() {
         // Two readers of octal and decimal numbers would part here.
         (
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 005\r\n\r\nhello",
-            &[Some(Fault::OddLength)],
+            &[Some(Fault::TwoLengths)],
         ),
         (
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",

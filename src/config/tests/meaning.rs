@@ -372,7 +372,7 @@ telemetry: { log: xml } => telemetry.log => `json`
 ",
     );
     refused(
-        &with("limits: { header_size: 100 }"),
+        &with("limits: { header_size: 10 }"),
         &[
             (8, "limits.header_size", "out of range"),
             (8, "limits.uri", "larger"),
