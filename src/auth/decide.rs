@@ -13,7 +13,7 @@ use super::origin::{self, OriginFacts};
 use super::principal::{Grant, Principal};
 use super::proof::{Proof, VerifiedCredential};
 use super::session::Sessions;
-use crate::config::{Config, Conflict, OnMismatch, Origins};
+use crate::config::{Config, Conflict, Origins};
 use crate::credential::Presented;
 use crate::directory::{Binding, Directory, Lease, Live, Revocations};
 use crate::ids::{AccountId, TenantId, UserId};
@@ -165,7 +165,7 @@ impl Authenticator {
             };
         };
         evidence.verified = Some(Arc::clone(acting));
-        self.refuse_conflict(&verified, route)?;
+        self.refuse_conflict(&verified)?;
 
         // Step 4b: an identity that rests on nothing but cookies.
         let rests_on_cookie = match self.conflict {
@@ -198,7 +198,7 @@ impl Authenticator {
             .establish(&tenant, acting, route, evidence, trace)
             .await?;
         self.refuse_revoked(&tenant, acting, Some(principal.user()), now)?;
-        self.same_live_user(&verified, &principal).await?;
+        self.same_live_user(&verified, &principal, route).await?;
         if let Some(lease) = lease {
             lease.narrow(principal.binding());
         }
@@ -247,29 +247,18 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Two credentials are one identity when tenant and subject agree and, where the token's account
-    /// decides, their accounts too. Credentials of different look-ups are compared by live user.
-    fn refuse_conflict(
-        &self,
-        verified: &[Arc<VerifiedCredential>],
-        route: &Route,
-    ) -> Result<(), Denial> {
+    /// Two credentials are one identity when tenant and subject agree; those of different look-ups
+    /// are compared by live user, and all by the account that they would act in, in step 6.
+    fn refuse_conflict(&self, verified: &[Arc<VerifiedCredential>]) -> Result<(), Denial> {
         if self.conflict == Conflict::PreferFirst {
             return Ok(());
         }
-        let policy = &route.config().accounts;
-        let account_decides = !policy.bypass_roles.is_empty()
-            || matches!(
-                policy.on_mismatch,
-                OnMismatch::AllowMember | OnMismatch::Observe
-            );
         let agree = |a: &VerifiedCredential, b: &VerifiedCredential| {
             let tenants = match (a.spoken_tenant(), b.spoken_tenant()) {
                 (Some(a), Some(b)) => a == b,
                 _ => true,
             };
-            let subjects = a.lookup() != b.lookup() || a.user() == b.user();
-            tenants && subjects && (!account_decides || a.account() == b.account())
+            tenants && (a.lookup() != b.lookup() || a.user() == b.user())
         };
         let conflict = verified
             .split_first()
@@ -281,12 +270,13 @@ impl Authenticator {
         }
     }
 
-    /// Credentials beside the acting one must lead to the same live user, also where they went
-    /// through another look-up, and must speak for the same tenant.
+    /// Credentials beside the acting one must by themselves lead to the same live user and account,
+    /// also where they went through another look-up, and must speak for the same tenant.
     async fn same_live_user(
         &self,
         verified: &[Arc<VerifiedCredential>],
         principal: &Principal,
+        route: &Route,
     ) -> Result<(), Denial> {
         let ignored = self.conflict == Conflict::PreferFirst;
         for other in verified.iter().skip(1) {
@@ -298,11 +288,15 @@ impl Authenticator {
                 continue;
             }
             self.speaks_for(other, principal.tenant())?;
-            if other.lookup() == principal.verified().lookup() {
+            let binding = if other.lookup() == principal.verified().lookup() {
                 other.confirm(principal.binding())?;
-                continue;
-            }
-            if self.live(other, principal.tenant()).await?.user() != principal.user() {
+                Arc::clone(principal.binding())
+            } else {
+                self.live(other, principal.tenant()).await?
+            };
+            let (tenant, other) = (principal.tenant().clone(), Arc::clone(other));
+            let alone = Principal::establish(tenant, other, binding, route.config())?;
+            if alone.user() != principal.user() || alone.account() != principal.account() {
                 return Err(Denial::CredentialConflict);
             }
         }

@@ -75,6 +75,56 @@ fn where_the_tokens_account_decides_both_must_name_the_same() {
 }
 
 #[test]
+fn bypass_roles_change_nothing_for_those_who_have_none() {
+    let scene = Scene::with(|builder| {
+        builder
+            .users(
+                "users:
+  - { user: \"5\", account: \"12\", active: true, roles: [editor] }
+  - { user: \"6\", account: \"12\", active: true, roles: [developer] }
+",
+            )
+            .set("accounts", "{ bypass_roles: [developer] }")
+            .set(
+                "credentials",
+                "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
+            )
+    });
+    let stale = Token::user("5").account("99").signed();
+    let (_, seen) = scene.passes(&request(&five(), &stale));
+    assert_eq!(seen.header("x-auth-account-id"), Some("12"));
+    // A developer acts in the token's account, so there the two must name the same.
+    let developer = |account: &str| Token::user("6").account(account).signed();
+    scene.refuses(
+        &request(&developer("12"), &developer("14")),
+        401,
+        "credential_conflict",
+    );
+}
+
+#[test]
+fn a_second_token_that_was_revoked_refuses_too() {
+    let scene = Scene::with(|builder| {
+        builder
+            .users(
+                "users:
+  - { user: \"5\", account: \"12\", active: true, tokens_valid_after: 2026-01-01T00:00:00Z }
+",
+            )
+            .set(
+                "credentials",
+                "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
+            )
+    });
+    let old = Token::user("5")
+        .account("12")
+        .claim("iat", 1_600_000_000)
+        .signed();
+    scene.refuses(&request(&five(), &old), 401, "token_revoked");
+    scene.refuses(&request(&old, &five()), 401, "token_revoked");
+}
+
+#[test]
 fn e7_a_bad_credential_never_falls_back_to_a_good_one() {
     for conflict in ["reject", "prefer_first"] {
         let scene = scene(conflict);
