@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
@@ -31,19 +32,25 @@ pub(super) struct Socket {
     pub(super) tls: Option<(Arc<rustls::ServerConfig>, Arc<Certificates>)>,
 }
 
+/// What a core runs on. All are made before the first one accepts: clients could else take the
+/// descriptors that the last one needs.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+}
+
 /// Runs a core until the process drains. `connections` are shared by all cores.
 pub(super) fn run(
+    runtime: &Runtime,
     gateway: Arc<Gateway>,
     sockets: Vec<Socket>,
     drain: Drain,
     connections: Arc<Semaphore>,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
     let local = LocalSet::new();
-    local.block_on(&runtime, async move {
+    local.block_on(runtime, async move {
         let limits = gateway.limits;
         let core = Rc::new(Core::new(gateway, drain.clone()));
         let mut accepting = Vec::new();

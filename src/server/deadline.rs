@@ -43,6 +43,10 @@ impl Abort for TlsStream<TcpStream> {
     }
 }
 
+/// Reads in a row after which a connection gives way to the others of its core: one that floods
+/// with frames which cost more to answer than to send would else keep them waiting.
+const TURNS: u8 = 2;
+
 /// How long each wait may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
@@ -107,6 +111,8 @@ pub(super) struct Deadlined<S: Abort> {
     write_sleep: Option<Pin<Box<Sleep>>>,
     /// On HTTP/2 bytes may come at any time; only streams count.
     multiplexed: bool,
+    /// Reads since it last had nothing to read, or gave way.
+    turns: u8,
 }
 
 impl<S: Abort> Deadlined<S> {
@@ -125,6 +131,7 @@ impl<S: Abort> Deadlined<S> {
             read_sleep,
             write_sleep: None,
             multiplexed,
+            turns: 0,
         }
     }
 
@@ -191,8 +198,18 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Deadlined<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.turns >= TURNS {
+            this.turns = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.socket).poll_read(cx, buf);
+        this.turns = if outcome.is_ready() {
+            this.turns + 1
+        } else {
+            0
+        };
         let bytes_came = outcome.is_ready() && buf.filled().len() > before;
         this.rearm(bytes_came);
         if outcome.is_pending() && this.late(cx) {
@@ -324,6 +341,31 @@ mod tests {
         let started = Instant::now();
         assert!(server.read(&mut byte).await.is_err());
         assert_eq!(started.elapsed().as_secs(), 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c21_a_flood_gives_way_to_the_other_connections() {
+        let (mut client, mut server, _) = pair(true);
+        client.write_all(&[0; 64]).await.unwrap();
+        let mut in_a_row = Vec::new();
+        for _ in 0..2 {
+            in_a_row.push(0);
+            std::future::poll_fn(|cx| {
+                let mut byte = [0];
+                let mut buffer = ReadBuf::new(&mut byte);
+                while Pin::new(&mut server).poll_read(cx, &mut buffer).is_ready() {
+                    buffer.clear();
+                    *in_a_row.last_mut().unwrap() += 1;
+                }
+                Poll::Ready(())
+            })
+            .await;
+        }
+        assert_eq!(in_a_row, [TURNS, TURNS]);
+        tokio::time::timeout(Duration::from_secs(1), server.read_exact(&mut [0; 48]))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     #[tokio::test(start_paused = true)]

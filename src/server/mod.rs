@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::admin;
 use crate::config::{Config, Fault};
@@ -155,6 +155,12 @@ impl Server {
             certificates,
             admin,
         } = self;
+        // Whatever needs a descriptor is had before the first client can take one.
+        let arrived = signals(&control)?;
+        let runtimes = cores
+            .iter()
+            .map(|_| core::runtime())
+            .collect::<io::Result<Vec<_>>>()?;
         let (drainer, drain) = Drainer::new();
         gateway.start(control.handle());
         control.handle().spawn(watch_certificates(certificates));
@@ -167,13 +173,13 @@ impl Server {
 
         let connections = Arc::new(Semaphore::new(config.limits.connections));
         let mut threads = Vec::new();
-        for (index, sockets) in cores.into_iter().enumerate() {
+        for (index, (sockets, runtime)) in cores.into_iter().zip(runtimes).enumerate() {
             let (gateway, drain, connections) = (
                 Arc::clone(&gateway),
                 drain.clone(),
                 Arc::clone(&connections),
             );
-            let core = move || core::run(gateway, sockets, drain, connections);
+            let core = move || core::run(&runtime, gateway, sockets, drain, connections);
             threads.push(
                 std::thread::Builder::new()
                     .name(format!("core-{index}"))
@@ -190,7 +196,7 @@ impl Server {
         }
         tracing::info!(address = %config.admin.address, "admin listening");
 
-        let outcome = control_flow(&control, drainer, &drain, &config, &threads);
+        let outcome = control_flow(&control, arrived, drainer, &drain, &config, &threads);
         if matches!(outcome, Err(ServerError::Core)) {
             return outcome;
         }
@@ -204,15 +210,9 @@ impl Server {
     }
 }
 
-/// Waits for a signal, then drains.
-fn control_flow(
-    control: &Control,
-    drainer: Drainer,
-    drain: &Drain,
-    config: &Config,
-    threads: &[JoinHandle<io::Result<()>>],
-) -> Result<(), ServerError> {
-    let (signals, mut arrived) = tokio::sync::mpsc::channel::<&'static str>(2);
+/// The signals that end the process, by name.
+fn signals(control: &Control) -> io::Result<mpsc::Receiver<&'static str>> {
+    let (signals, arrived) = mpsc::channel(2);
     let _guard = control.handle().enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -227,6 +227,18 @@ fn control_flow(
             }
         }
     });
+    Ok(arrived)
+}
+
+/// Waits for a signal, then drains.
+fn control_flow(
+    control: &Control,
+    mut arrived: mpsc::Receiver<&'static str>,
+    drainer: Drainer,
+    drain: &Drain,
+    config: &Config,
+    threads: &[JoinHandle<io::Result<()>>],
+) -> Result<(), ServerError> {
     let (delay, timeout) = (config.drain.delay, config.drain.timeout);
     let (done, outcome) = std::sync::mpsc::channel();
     let phase = drain.clone();
