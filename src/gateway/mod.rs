@@ -1,6 +1,6 @@
 //! The gateway: one request, in a straight line.
 //!
-//! [`Gateway::decide`] reads top to bottom as the decision table: the first step that fails answers.
+//! `Gateway::decide` reads top to bottom as the decision table: the first step that fails answers.
 //! No identity can appear later than the decider, and none can change after it. One place turns a
 //! failure into a response ([`serve`]), and exactly one audit line is written per decision.
 
