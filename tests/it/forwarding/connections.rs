@@ -1,7 +1,10 @@
 //! Connections: kept, shared and ended without one caller ever being taken for another.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::directory::until;
 use crate::harness::{Builder, Exchange, Gate, Recorder, Request, Scene, Token};
 
 fn as_user(user: &str, target: &str) -> Request {
@@ -102,20 +105,28 @@ fn a_connection_may_serve_one_request_alone() {
 
 #[test]
 fn c10_an_answer_that_nobody_asked_for_is_nobodys() {
-    let upstream = Recorder::answering(|exchange: &mut Exchange<'_>| {
-        let target = exchange.head.target().to_owned();
-        exchange.respond(200, &[], target.as_bytes());
-        if target.starts_with("/poison") {
-            std::thread::sleep(Duration::from_millis(5));
-            exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen");
+    let poisoned = Arc::new(AtomicUsize::new(0));
+    let upstream = Recorder::answering({
+        let poisoned = Arc::clone(&poisoned);
+        move |exchange: &mut Exchange<'_>| {
+            let target = exchange.head.target().to_owned();
+            exchange.respond(200, &[], target.as_bytes());
+            if target.starts_with("/poison") {
+                std::thread::sleep(Duration::from_millis(5));
+                exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen");
+                poisoned.fetch_add(1, Ordering::SeqCst);
+            }
         }
     });
     let scene = Scene::before(upstream, |builder| builder);
     for round in 0..50 {
         let target = format!("/poison/{round}");
         assert_eq!(scene.gateway.send(&as_user("5", &target)).text(), target);
-        // Late enough for the second answer to be there already.
-        std::thread::sleep(Duration::from_millis(15));
+        // The second answer is there before the next request is: what comes after that cannot be
+        // told from its own answer.
+        until("the second answer is sent", || {
+            poisoned.load(Ordering::SeqCst) > round
+        });
         let target = format!("/own/{round}");
         assert_eq!(scene.gateway.send(&as_user("7", &target)).text(), target);
     }

@@ -65,7 +65,7 @@ fn f17_what_is_in_flight_is_finished_and_the_exit_is_clean() {
 #[test]
 fn readiness_ends_first() {
     let gate = Gate::default();
-    let scene = scene(&gate, "{ delay: 3s, timeout: 5s }");
+    let scene = scene(&gate, "{ delay: 20s, timeout: 5s }");
     scene.gateway.process.signal("TERM");
     until("it says that it is not ready", || {
         scene.gateway.admin(&Request::get("/readyz")).status() == 503
