@@ -1,5 +1,6 @@
 //! The oracle: an upstream that records every connection and every byte it was sent.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -39,7 +40,8 @@ pub(super) struct Log {
     pub(super) raw: Vec<Vec<u8>>,
     pub(super) seen: Vec<Seen>,
     ended: usize,
-    sockets: Vec<TcpStream>,
+    /// Of the connections that are open.
+    sockets: BTreeMap<usize, TcpStream>,
 }
 
 /// How much is kept of what arrives.
@@ -198,7 +200,7 @@ impl Drop for Recorder {
             let _ = acceptor.join();
         }
         self.shared.log.update(|log| {
-            for socket in log.sockets.drain(..) {
+            for (_, socket) in std::mem::take(&mut log.sockets) {
                 let _ = socket.shutdown(Shutdown::Both);
             }
         });
@@ -213,14 +215,20 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let Ok(socket) = socket else { continue };
         let _ = socket.set_nodelay(true);
         let connection = shared.log.update(|log| {
-            log.sockets.extend(socket.try_clone());
+            let connection = log.raw.len();
             log.raw.push(Vec::new());
-            log.raw.len() - 1
+            if let Ok(socket) = socket.try_clone() {
+                log.sockets.insert(connection, socket);
+            }
+            connection
         });
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             serve(socket, connection, &shared);
-            shared.log.update(|log| log.ended += 1);
+            shared.log.update(|log| {
+                log.sockets.remove(&connection);
+                log.ended += 1;
+            });
         });
     }
 }
