@@ -18,6 +18,7 @@ mod h2;
 mod link;
 mod message;
 mod outgoing;
+mod pipe;
 mod pool;
 mod response;
 mod send;
