@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
 use super::{get, never_written, refuses_token, token};
-use crate::harness::{Authority, Exchange, Key, PATIENCE, Recorder, Request, Scene, sign_parts};
+use crate::harness::{Authority, Exchange, Key, Recorder, Request, Scene, sign_parts, until};
 
 /// An issuer of this name, with its own `iss` and these lines.
 fn issuer(name: &str, lines: &str) -> String {
@@ -37,15 +37,6 @@ fn key(kid: &str) -> Key {
 fn set(keys: &[&Key]) -> Value {
     let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
     json!({ "keys": keys })
-}
-
-#[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
-    }
 }
 
 fn status(scene: &Scene, token: &str) -> u16 {

@@ -2,8 +2,9 @@
 //! is in origin-form.
 
 use super::frames::{DATA, END_STREAM, End, Frames, frame, headers};
-use super::support::{Attack, eventually};
+use super::support::Attack;
 use super::wire_bodies::H2C;
+use crate::harness::until;
 
 /// Sends one request of these fields; it must not be answered with success, and the upstream must
 /// not be sent a byte.
@@ -138,7 +139,7 @@ fn c22_a_length_that_the_data_does_not_keep_is_refused_or_broken() {
         );
         drop(client);
     }
-    eventually("the requests have ended", || {
+    until("the requests have ended", || {
         attack.metric("countersign_requests_in_flight") == 0.0
     });
     for seen in attack.upstream().requests() {

@@ -2,11 +2,10 @@
 //! elsewhere.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Exchange, Key, PATIENCE, Recorder, Request, Scene, Token};
+use crate::harness::{Exchange, Key, Recorder, Request, Scene, Token, until};
 
 /// A key set that a test replaces while it is served; `None` is an outage.
 type Keys = Arc<Mutex<Option<Value>>>;
@@ -41,15 +40,6 @@ fn get(key: &Key) -> Request {
 
 fn key(kid: &str) -> Key {
     Key::generate("ES256").with_kid(kid)
-}
-
-#[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

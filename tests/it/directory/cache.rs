@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::{five, until};
-use crate::harness::{Client, Exchange, Gate, Recorder, Request, Scene, Token};
+use super::five;
+use crate::harness::{Client, Exchange, Gate, Recorder, Request, Scene, Token, until};
 
 fn scene(directory: &Recorder, more: &str) -> Scene {
     let url = directory.url();

@@ -39,5 +39,5 @@ pub(crate) use request::Request;
 pub(crate) use scene::{Scene, challenge_of};
 pub(crate) use tls::Authority;
 pub(crate) use tokens::{Key, SECRET, Token, decode_claims, decode_part, now, sign_parts};
-pub(crate) use wait::{Gate, PATIENCE, Watched};
+pub(crate) use wait::{Gate, PATIENCE, Watched, until};
 pub(crate) use websocket::{Ended, WebSocket, accept, echo_messages, upgrade_headers};

@@ -8,9 +8,7 @@ mod redis;
 mod revocations;
 mod triggers;
 
-use crate::harness::{Gateway, Request, Scene, Token};
-
-pub(crate) use super::directory::until;
+use crate::harness::{Gateway, Request, Scene, Token, until};
 
 const TABLES: &str = r"
 CREATE TABLE accounts (id bigint PRIMARY KEY, status text NOT NULL DEFAULT 'active', note text);

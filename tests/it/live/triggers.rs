@@ -1,8 +1,8 @@
 //! The triggers that `countersign sql postgres` prints, in a real PostgreSQL: what a statement of
 //! the app's says, and that the gateway's next answer is the new one.
 
-use super::{PUSHED, TABLES, account_of, directory, metric, until, until_account, until_push};
-use crate::harness::{Builder, Database, Request, Scene, Token, countersign};
+use super::{PUSHED, TABLES, account_of, directory, metric, until_account, until_push};
+use crate::harness::{Builder, Database, Request, Scene, Token, countersign, until};
 
 /// The script for this configuration.
 fn script(builder: &Builder) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Request, Scene, Token};
+use crate::harness::{Client, Request, Scene, Token, until};
 
 fn member(target: &str) -> Request {
     Request::get(target).bearer(&Token::user("5").account("12").signed())
@@ -204,7 +204,7 @@ fn only_so_many_connections_are_served_at_once() {
             assert_eq!(head.status(), 503);
         }
         drop(clients);
-        super::drain::until("there is room again", || {
+        until("there is room again", || {
             let mut client = scene.gateway.client();
             client.try_send(&member("/").bytes()).is_ok()
                 && client
