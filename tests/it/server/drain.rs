@@ -111,7 +111,7 @@ fn websockets_are_told_that_the_server_goes_away() {
 fn long_downloads_and_slow_answers_are_finished_and_event_streams_ended() {
     let gate = Gate::default();
     let mut scene = scene(&gate, "{ delay: 0s, timeout: 30s }");
-    let mut ask = |target: &str| {
+    let ask = |target: &str| {
         let mut client = scene.gateway.client();
         client.send(&member(target).bytes());
         scene.upstream.wait(|seen| seen.head.target() == target);
