@@ -9,6 +9,8 @@
 //! beyond what the protocol version itself demands, and never sends a request twice that may have
 //! been acted on.
 
+mod answer;
+mod attempts;
 mod body;
 mod connect;
 mod error;
