@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::names::Reserved;
-use crate::config::{self, Config, Conflict, TenantSource};
+use crate::config::{self, Config, Conflict};
 use crate::token::{Asserter, Reissuer};
 
 /// An upstream, as far as its requests are written for it.
@@ -37,15 +37,7 @@ impl Forwarder {
         asserter: Option<Arc<Asserter>>,
         reissuer: Option<Arc<Reissuer>>,
     ) -> Self {
-        let tenant_headers: Vec<HeaderName> = config
-            .tenants
-            .sources
-            .iter()
-            .filter_map(|source| match source {
-                TenantSource::Header(name) => Some(name.clone()),
-                _ => None,
-            })
-            .collect();
+        let tenant_headers: Vec<HeaderName> = config.tenants.headers().cloned().collect();
         Self {
             names: Arc::new(Reserved::new(&config.identity, &tenant_headers)),
             identity: config.identity.clone(),

@@ -22,6 +22,16 @@ pub struct Tenants {
     pub several: bool,
 }
 
+impl Tenants {
+    /// The headers among the sources.
+    pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.sources.iter().filter_map(|source| match source {
+            TenantSource::Header(name) => Some(name),
+            _ => None,
+        })
+    }
+}
+
 /// `tenants.sources[]`.
 #[derive(Debug, Clone)]
 pub enum TenantSource {

@@ -104,12 +104,7 @@ fn c12_a_request_cancelled_during_its_look_up_never_leaves() {
     let directory = Recorder::answering({
         let gate = gate.clone();
         move |exchange: &mut Exchange<'_>| {
-            let user = exchange
-                .path()
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-                .to_owned();
+            let user = exchange.last_segment();
             if user == "5" {
                 gate.pass();
             }

@@ -273,12 +273,7 @@ fn c21_thousands_of_open_streams() {
 fn holding(gate: &Gate) -> Recorder {
     let gate = gate.clone();
     Recorder::answering(move |exchange: &mut Exchange<'_>| {
-        let user = exchange
-            .path()
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let user = exchange.last_segment();
         if user.starts_with("flood") {
             gate.pass();
         }

@@ -1,8 +1,8 @@
 //! CSRF: where a session becomes a bearer token the app makes no check any more, so it is made here.
 
 use super::django::{self, FIVE};
-use super::{credential, execute, sqlite};
-use crate::harness::{Request, Scene, Token};
+use super::{credential, sqlite};
+use crate::harness::{Request, Scene, Token, execute_sqlite};
 
 const SECRET: &str = "abcdefghijklmnopqrstuvwxyzABCDEF";
 /// That secret, masked by a real Django.
@@ -113,7 +113,7 @@ fn the_secret_can_stand_in_the_session_and_names_can_differ() {
     let mut session = django::login("5", "password-of-5");
     session["_csrftoken"] = SECRET.into();
     let key = "withcsrfwithcsrfwithcsrfwithcsrf";
-    execute(
+    execute_sqlite(
         &in_session.gateway.folder().join("app.db"),
         &django::insert(key, &django::stored(&session), 3600),
     );

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::django::{
     self, FALLBACK, FIVE, FORGED, GHOST, GONE, INACTIVE, NOBODY, OLD_NOBODY, OTHER_HASH,
 };
-use super::{LIVES, credential, database, dead, execute, get, postgres, sqlite, with_session};
-use crate::harness::{Database, Request, Scene, decode_claims, until};
+use super::{LIVES, credential, database, dead, get, postgres, sqlite, with_session};
+use crate::harness::{Database, Request, Scene, decode_claims, execute_sqlite, until};
 
 fn every_kind(scene: &Scene) {
     let (_, seen, line) = scene.passes_as(&get(FIVE), "account_filled");
@@ -277,7 +277,7 @@ fn check_says_what_a_session_needs() {
     let bad = check(&text.replace(", password AS session_auth", ""));
     assert_eq!(bad.code, Some(2), "{bad:?}");
     assert!(bad.stderr.contains("session_auth"), "{bad:?}");
-    execute(
+    execute_sqlite(
         &scene.gateway.folder().join("app.db"),
         "DROP TABLE django_session",
     );
