@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::frames::{
     CONTINUATION, DATA, END_STREAM, Frames, HEADERS, PREFACE, SETTINGS, WINDOW_UPDATE, block,
-    frame, get, headers,
+    frame, get, headers, post,
 };
 use super::support::{Attack, metric};
 use super::wire_bodies::H2C;
@@ -172,13 +172,7 @@ fn c23_a_body_that_stops_breaks_off() {
     }
     let bearer = format!("Bearer {}", attack.token);
     let mut client = Frames::open(attack.gateway().address(), &[]);
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", "app.test"),
-        (":path", "/h2"),
-        ("authorization", &*bearer),
-    ];
+    let fields = post("/h2", &bearer);
     client.send(&headers(1, &fields, false));
     client.send(&frame(DATA, 0, 1, b"hello"));
     assert_eq!(

@@ -43,7 +43,11 @@ fn get(user: &str) -> Request {
 
 /// The account that the upstream is told.
 fn account_of(scene: &Scene, user: &str) -> String {
-    let response = scene.gateway.send(&get(user));
+    account_for(scene, &get(user))
+}
+
+fn account_for(scene: &Scene, request: &Request) -> String {
+    let response = scene.gateway.send(request);
     match response.status() {
         200 => response.json()["account"]
             .as_str()

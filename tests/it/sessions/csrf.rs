@@ -1,7 +1,7 @@
 //! CSRF: where a session becomes a bearer token the app makes no check any more, so it is made here.
 
 use super::django::{self, FIVE};
-use super::{credential, sqlite};
+use super::{ENVIRONMENT, credential, sqlite};
 use crate::harness::{Request, Scene, Token, execute_sqlite};
 
 const SECRET: &str = "abcdefghijklmnopqrstuvwxyzABCDEF";
@@ -139,14 +139,8 @@ fn a_session_cannot_be_reissued_in_its_own_place() {
     let text = std::fs::read_to_string(scene.gateway.folder().join("countersign.yaml"));
     let text = text.expect("readable").replace(", also: authorization", "");
     scene.gateway.replace_file("bad.yaml", &text);
-    let env = [
-        ("JWT_SECRET", crate::harness::SECRET),
-        ("COUNTERSIGN_ADMIN_TOKEN", crate::harness::ADMIN_TOKEN),
-        ("DJANGO_SECRET_KEY", django::SECRET_KEY),
-        ("DJANGO_OLD_KEY", django::OLD_KEY),
-    ];
     let folder = scene.gateway.folder();
-    let check = crate::harness::countersign(folder, &env, &["check", "-c", "bad.yaml"]);
+    let check = crate::harness::countersign(folder, &ENVIRONMENT, &["check", "-c", "bad.yaml"]);
     assert_eq!(check.code, Some(2), "{check:?}");
     assert!(check.stderr.contains("also: authorization"), "{check:?}");
 }

@@ -9,7 +9,9 @@ mod schemas;
 mod store;
 mod streams;
 
-use crate::harness::{Builder, Database, Recorder, Request, Response, Scene, execute_sqlite};
+use crate::harness::{
+    ADMIN_TOKEN, Builder, Database, Recorder, Request, Response, SECRET, Scene, execute_sqlite,
+};
 
 /// The credential of the scenes; `{{more}}` is filled in.
 fn credential(more: &str) -> String {
@@ -24,6 +26,14 @@ fn with_keys(builder: Builder) -> Builder {
         .env("DJANGO_SECRET_KEY", django::SECRET_KEY)
         .env("DJANGO_OLD_KEY", django::OLD_KEY)
 }
+
+/// The environment that the configuration names, for a command of its own.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("JWT_SECRET", SECRET),
+    ("COUNTERSIGN_ADMIN_TOKEN", ADMIN_TOKEN),
+    ("DJANGO_SECRET_KEY", django::SECRET_KEY),
+    ("DJANGO_OLD_KEY", django::OLD_KEY),
+];
 
 const LIVES: &str = "cache: { ttl: 1h, ttl_without_push: 1h, negative_ttl: 1h }";
 

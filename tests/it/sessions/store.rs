@@ -5,7 +5,7 @@ use serde_json::json;
 use super::django::{
     self, FALLBACK, FIVE, FORGED, GHOST, GONE, INACTIVE, NOBODY, OLD_NOBODY, OTHER_HASH,
 };
-use super::{LIVES, credential, database, dead, get, postgres, sqlite, with_session};
+use super::{ENVIRONMENT, LIVES, credential, database, dead, get, postgres, sqlite, with_session};
 use crate::harness::{Database, Request, Scene, decode_claims, execute_sqlite, until};
 
 fn every_kind(scene: &Scene) {
@@ -261,16 +261,10 @@ fn check_says_what_a_session_needs() {
     let text = std::fs::read_to_string(&path).expect("readable");
     let check = |text: &str| {
         std::fs::write(&path, text).expect("written");
-        let env = [
-            ("JWT_SECRET", crate::harness::SECRET),
-            ("COUNTERSIGN_ADMIN_TOKEN", crate::harness::ADMIN_TOKEN),
-            ("DJANGO_SECRET_KEY", django::SECRET_KEY),
-            ("DJANGO_OLD_KEY", django::OLD_KEY),
-        ];
         let folder = scene.gateway.folder();
         crate::harness::countersign(
             folder,
-            &env,
+            &ENVIRONMENT,
             &["check", "-c", "countersign.yaml", "--connect"],
         )
     };
