@@ -25,7 +25,7 @@ pub(crate) struct KeyServer {
 impl KeyServer {
     pub(crate) fn serving(set: Value) -> Self {
         let set = Arc::new(Mutex::new(Some(set)));
-        let served = Arc::clone(&set);
+        let current = Arc::clone(&set);
         let server = Recorder::answering(move |exchange: &mut Exchange<'_>| {
             let set = served
                 .lock()
