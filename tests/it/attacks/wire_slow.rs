@@ -15,14 +15,6 @@ use crate::harness::{Authority, Builder, Exchange, Recorder, Request, Scene, Tok
 
 const SOON: &str = "{ header_timeout: 400ms }";
 
-fn tls(builder: Builder) -> Builder {
-    let (certificate, key) = Authority::new().issue(&["app.test"]);
-    builder.file("tls.crt", &certificate).file("tls.key", &key).set(
-        "listeners",
-        "[ { address: \"127.0.0.1:{{port}}\", tls: { certificate: tls.crt, private_key: { file: tls.key } } } ]",
-    )
-}
-
 #[test]
 fn c23_an_http1_client_that_stops_is_put_out() {
     let attack = Attack::with(|builder| builder.set("limits", SOON));
@@ -75,7 +67,9 @@ fn c23_bytes_one_by_one_do_not_stretch_the_deadline() {
 
 #[test]
 fn c23_a_tls_hello_that_never_comes_or_never_ends_is_not_waited_for() {
-    let gateway = tls(Builder::new().upstream(&Recorder::start()))
+    let gateway = Builder::new()
+        .upstream(&Recorder::start())
+        .tls(&Authority::new(), &["app.test"])
         .set("limits", SOON)
         .start();
     for hello in [

@@ -1,6 +1,7 @@
 //! What the tests stand on: the gateway as a process, an upstream that records, clients that send
 //! exact bytes, real tokens, a real PostgreSQL.
 
+mod builder;
 mod client;
 mod exchange;
 mod gateway;
@@ -24,9 +25,10 @@ mod tokens;
 mod wait;
 mod websocket;
 
+pub(crate) use builder::{ADMIN_TOKEN, Builder};
 pub(crate) use client::{Client, Response};
 pub(crate) use exchange::{Exchange, answer_by_default};
-pub(crate) use gateway::{ADMIN_TOKEN, Builder, Gateway};
+pub(crate) use gateway::Gateway;
 pub(crate) use h2_upstream::H2Upstream;
 pub(crate) use http2::{H2Client, H2Request};
 pub(crate) use keys::{KeyServer, key_set};
