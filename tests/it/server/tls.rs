@@ -4,8 +4,9 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::drain::until;
-use crate::harness::{Authority, Builder, Client, H2Client, H2Request, Request, Scene, Token};
+use crate::harness::{
+    Authority, Builder, Client, H2Client, H2Request, Request, Scene, Token, until,
+};
 
 const LISTENER: &str = "[ { address: \"127.0.0.1:{{port}}\", tls: { certificate: tls.crt, private_key: { file: tls.key } } } ]";
 
