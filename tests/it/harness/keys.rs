@@ -27,7 +27,7 @@ impl KeyServer {
         let set = Arc::new(Mutex::new(Some(set)));
         let current = Arc::clone(&set);
         let server = Recorder::answering(move |exchange: &mut Exchange<'_>| {
-            let set = served
+            let set = current
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
