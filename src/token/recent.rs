@@ -8,20 +8,19 @@
 use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 
 /// What an entry costs beside its own bytes.
 const OVERHEAD: usize = 128;
 
 /// A memory of at most so many bytes, for one core alone.
-#[derive(Debug)]
 pub struct Recent<K, V> {
     /// Most bytes of one generation; 0 remembers nothing.
     most: usize,
     generations: RefCell<Generations<K, V>>,
 }
 
-#[derive(Debug)]
 struct Generations<K, V> {
     young: HashMap<K, Entry<V>, ahash::RandomState>,
     old: HashMap<K, Entry<V>, ahash::RandomState>,
@@ -29,10 +28,18 @@ struct Generations<K, V> {
     held: usize,
 }
 
-#[derive(Debug)]
 struct Entry<V> {
     value: V,
     bytes: usize,
+}
+
+impl<K, V> fmt::Debug for Recent<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys and values may be secrets.
+        f.debug_struct("Recent")
+            .field("most", &self.most)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<K, V> Default for Generations<K, V> {
@@ -153,7 +160,10 @@ mod tests {
             recent.keep(2, value, 100);
         }
         let generations = recent.generations.borrow();
-        assert!(generations.young.contains_key(&1), "not turned out by one key");
+        assert!(
+            generations.young.contains_key(&1),
+            "not turned out by one key"
+        );
         assert_eq!(generations.held, 2 * (OVERHEAD + 100));
     }
 }
