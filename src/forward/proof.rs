@@ -3,8 +3,11 @@
 //! Once somebody acts, only places that the route accepts keep what the client sent; and nothing
 //! here proves anybody but the granted principal.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue};
 
+use super::minted::Minted;
 use super::places::{self, Fate};
 use super::{ForwardError, Forwarder};
 use crate::auth::{Grant, Principal};
@@ -59,8 +62,9 @@ impl Forwarder {
         &self,
         principal: &Principal,
         presented: &Presented,
+        minted: &Minted,
         now: UnixTime,
-    ) -> Result<Option<Redacted>, MintError> {
+    ) -> Result<Option<Arc<Redacted>>, MintError> {
         let (Some(reissuer), Some(config)) = (&self.reissuer, &self.identity.reissue) else {
             return Ok(None);
         };
@@ -73,9 +77,8 @@ impl Forwarder {
         if !wanted {
             return Ok(None);
         }
-        reissuer
-            .mint(&reissue_source(principal), now)
-            .map(|(token, _)| Some(token))
+        let sign = || reissuer.mint(&reissue_source(principal), now);
+        minted.reissued(principal, now, sign).map(Some)
     }
 
     /// With `also: authorization` the fresh token is the request's bearer token too.
@@ -116,22 +119,28 @@ impl Forwarder {
         &self,
         headers: &mut HeaderMap,
         principal: &Principal,
-        upstream: &str,
+        upstream: usize,
+        minted: &Minted,
         now: UnixTime,
     ) -> Result<(), ForwardError> {
         let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else {
             return Ok(());
         };
-        let claims = AssertionClaims {
-            upstream,
-            tenant: principal.tenant(),
-            user: principal.user(),
-            account: principal.account(),
-            roles: principal.roles(),
+        let sign = || {
+            let target = self.upstreams.get(upstream).ok_or(ForwardError::Target)?;
+            let claims = AssertionClaims {
+                upstream: &target.name,
+                tenant: principal.tenant(),
+                user: principal.user(),
+                account: principal.account(),
+                roles: principal.roles(),
+            };
+            let token = asserter.mint(&claims, now)?;
+            let mut value = HeaderValue::from_str(&token).map_err(|_| ForwardError::Target)?;
+            value.set_sensitive(true);
+            Ok::<_, ForwardError>((value, now.saturating_add(config.ttl)))
         };
-        let token = asserter.mint(&claims, now)?;
-        let mut value = HeaderValue::from_str(&token).map_err(|_| ForwardError::Target)?;
-        value.set_sensitive(true);
+        let value = minted.assertion(principal, upstream, now, sign)?;
         headers.insert(&config.header, value);
         Ok(())
     }

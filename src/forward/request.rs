@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 
 use super::body::{self, RequestBody};
 use super::hop::{self, Towards};
+use super::minted::Minted;
 use super::places::{self, Places};
 use super::{ForwardError, Forwarder, identity, trail};
 use crate::auth::Grant;
@@ -102,6 +103,7 @@ impl SanitizedRequest {
         grant: &Grant,
         presented: &Presented,
         forwarder: &Forwarder,
+        minted: &Minted,
         now: UnixTime,
     ) -> Result<ForwardRequest, ForwardError> {
         let route = grant.route().config();
@@ -110,7 +112,7 @@ impl SanitizedRequest {
             .get(route.upstream)
             .ok_or(ForwardError::Target)?;
         let fresh = match grant.principal() {
-            Some(principal) => forwarder.reissue(principal, presented, now)?,
+            Some(principal) => forwarder.reissue(principal, presented, minted, now)?,
             None => None,
         };
         let mut places = Places {
@@ -123,14 +125,14 @@ impl SanitizedRequest {
                 .map(|handshake| handshake.protocols.as_slice()),
         };
         places::rewrite_all(&mut places, &forwarder.credentials, |index| {
-            forwarder.fate(index, grant, presented, fresh.as_ref())
+            forwarder.fate(index, grant, presented, fresh.as_deref())
         })?;
         if let Some(principal) = grant.principal() {
             forwarder.keep_only_proven_authorization(
                 &mut self.headers,
                 grant,
                 principal,
-                fresh.as_ref(),
+                fresh.as_deref(),
             )?;
             identity::write(
                 &mut self.headers,
@@ -138,7 +140,7 @@ impl SanitizedRequest {
                 &forwarder.tenant_headers,
                 principal,
             )?;
-            forwarder.assert(&mut self.headers, principal, &upstream.name, now)?;
+            forwarder.assert(&mut self.headers, principal, route.upstream, minted, now)?;
         }
         if self.trailers && upstream.multiplexed {
             self.headers

@@ -26,12 +26,12 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
-use crate::auth::{Ask, Grant};
+use crate::auth::{Ask, Grant, VerifiedTokens};
 use crate::config::Access;
 use crate::credential::Presented;
 use crate::directory::Lease;
 use crate::drain::Drain;
-use crate::forward::{self, BodyWatch, ForwardRequest};
+use crate::forward::{self, BodyWatch, ForwardRequest, Minted};
 use crate::reason::Reason;
 use crate::reject::Rejection;
 use crate::route::Matched;
@@ -51,7 +51,27 @@ pub type ResponseBody = forward::ResponseBody<UpstreamBody>;
 pub struct Core {
     gateway: Arc<Gateway>,
     pools: Pools,
+    memory: Memory,
     drain: Drain,
+}
+
+/// What a core remembers of earlier requests: no identity, only proofs that are dear to make. Whom
+/// a request acts as is asked of the directory each time.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    verified: VerifiedTokens,
+    minted: Minted,
+}
+
+impl Memory {
+    /// An empty one, of at most so many bytes for verified tokens and a quarter of that for what is
+    /// signed.
+    pub(crate) fn of_bytes(bytes: usize) -> Self {
+        Self {
+            verified: VerifiedTokens::of_bytes(bytes),
+            minted: Minted::of_bytes(bytes / 4),
+        }
+    }
 }
 
 /// Which certificate a name leads to, on the connection that a request came over.
@@ -99,6 +119,7 @@ impl Core {
     pub fn new(gateway: Arc<Gateway>, drain: Drain) -> Self {
         let pools = Pools::new(gateway.upstreams(), Arc::clone(&gateway.metrics));
         Self {
+            memory: Memory::of_bytes(gateway.limits.token_cache),
             gateway,
             pools,
             drain,
@@ -170,7 +191,9 @@ async fn straight_line(
         fault,
         now,
     };
-    let mut decided = gateway.decide(asked, case, &mut Trace::off()).await?;
+    let mut decided = gateway
+        .decide(asked, &core.memory, case, &mut Trace::off())
+        .await?;
     // Nothing is acted on that cannot be recorded.
     let slot = gateway.audit.reserve().await?;
     case.granted(&decided.grant);
@@ -214,6 +237,7 @@ impl Gateway {
     pub(crate) async fn decide(
         &self,
         asked: Asked<'_>,
+        memory: &Memory,
         case: &mut Case,
         trace: &mut Trace,
     ) -> Result<Decided, Rejection> {
@@ -271,7 +295,7 @@ impl Gateway {
         let seen = (&mut case.evidence, &mut *trace);
         let decision = self
             .authenticator
-            .decide(&matched, &ask, now, slot, seen)
+            .decide(&matched, &ask, &memory.verified, now, slot, seen)
             .await;
         let grant = decision.inspect_err(|_| case.claims(&ask.presented, self.verifier()))?;
         if matched.preflight.is_some() {
@@ -286,7 +310,8 @@ impl Gateway {
                 watch,
             });
         }
-        let forward = clean.authorize(&grant, &ask.presented, &self.forwarder, now)?;
+        let forward =
+            clean.authorize(&grant, &ask.presented, &self.forwarder, &memory.minted, now)?;
         Ok(Decided {
             matched,
             grant,

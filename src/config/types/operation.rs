@@ -35,6 +35,8 @@ pub struct Limits {
     /// From the first byte a connection owes to the end of the request head; also the TLS handshake
     /// and the wait for a connection's first byte.
     pub header_timeout: Duration,
+    /// Bytes that each core remembers of verified tokens; 0 verifies each time.
+    pub token_cache: usize,
 }
 
 /// `drain`.
