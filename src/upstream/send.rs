@@ -121,7 +121,12 @@ impl Pools {
             Box::pin(attempts.over_h2(h2_request(head, body, target)?)).await
         };
         sent.inspect_err(|error| {
-            tracing::warn!(upstream = %target.name, %error, "no response from upstream");
+            // A client that gives its upload up is no trouble of the upstream, and could fill a log.
+            if matches!(error, UpstreamError::RequestBody) {
+                tracing::debug!(upstream = %target.name, %error, "no response from upstream");
+            } else {
+                tracing::warn!(upstream = %target.name, %error, "no response from upstream");
+            }
         })
     }
 
