@@ -64,11 +64,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// An empty one, of at most so many bytes for verified tokens and a quarter of that for what is
+    /// An empty one, of about so many bytes: three quarters for verified tokens, one for what is
     /// signed.
     pub(crate) fn of_bytes(bytes: usize) -> Self {
         Self {
-            verified: VerifiedTokens::of_bytes(bytes),
+            verified: VerifiedTokens::of_bytes(bytes - bytes / 4),
             minted: Minted::of_bytes(bytes / 4),
         }
     }
@@ -119,7 +119,7 @@ impl Core {
     pub fn new(gateway: Arc<Gateway>, drain: Drain) -> Self {
         let pools = Pools::new(gateway.upstreams(), Arc::clone(&gateway.metrics));
         Self {
-            memory: Memory::of_bytes(gateway.limits.token_cache),
+            memory: Memory::of_bytes(gateway.limits.token_cache / gateway.workers.max(1)),
             gateway,
             pools,
             drain,
@@ -154,7 +154,7 @@ pub async fn serve(
         .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
     let response = match outcome {
         Ok(response) => response,
-        Err(rejection) => gateway.refuse(&open.case, rejection).await,
+        Err(rejection) => Box::pin(gateway.refuse(&open.case, rejection)).await,
     };
     open.answered = true;
     response

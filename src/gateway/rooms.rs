@@ -28,6 +28,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Limits of the data path.
     pub limits: Limits,
+    /// Cores that serve requests.
+    pub workers: usize,
     /// How long a client may take to read what is written to it.
     pub write_timeout: Duration,
     pub(super) routes: RouteTable,
@@ -160,6 +162,7 @@ impl Gateway {
         let gateway = Self {
             metrics: Arc::clone(metrics),
             limits: config.limits,
+            workers: config.workers,
             write_timeout: longest_body_idle(config),
             routes: RouteTable::build(config),
             finder: Finder::build(&config.credentials),

@@ -55,9 +55,11 @@ pub(super) async fn send_under_lease(
         () = sleep(PATIENCE) => {}
     }
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
+    // Boxed: rare, and its future would be a large part of every request's.
+    let end = Box::pin(ended(core, &standing, None, &held));
     tokio::select! {
         biased;
-        (_, reason) = ended(core, &standing, None, &held) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
+        (_, reason) = end => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
         sent = &mut answer => Ok(sent?),
     }
 }
