@@ -13,6 +13,7 @@ use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::super::redis_text::blamed;
 use super::inbox::Inbox;
 use crate::config::{self, Fault};
 
@@ -141,14 +142,5 @@ async fn in_time<T>(work: impl Future<Output = Result<T, RedisError>>) -> Result
     match timeout(ANSWER, work).await {
         Ok(done) => done.map_err(|error| blamed(&error)),
         Err(_) => Err("the server does not answer".into()),
-    }
-}
-
-/// The error as the log and `/readyz` tell it; it never holds the URL.
-fn blamed(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        (Some(code), None) => code.to_owned(),
-        (None, _) => error.category().to_owned(),
     }
 }
