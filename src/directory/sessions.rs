@@ -311,9 +311,9 @@ impl Desk {
         .await;
     }
 
-    /// The cache's word, or the table's where the credential has no cache. As in Django's engine
-    /// `cached_db`, a row counts where the cache has nothing or does not answer; a log-out deletes
-    /// the row first.
+    /// The cache's word, or the table's where the credential has no cache. With Django's engine
+    /// `cached_db` a row counts where the cache has nothing; also where it does not answer, since a
+    /// log-out deletes the row first.
     async fn find_session(
         &self,
         key: &SessionKey,

@@ -550,3 +550,36 @@ def session_scenarios(b: SystemB) -> Iterator[Scenario]:
         "401 session_invalid",
         prepare=lambda: b.sql("acme", "DELETE FROM django_session"),
     )
+    changed = session(2, "acme")
+
+    def rekeyed(door: Door) -> str:
+        if door.is_gateway:
+            wait_for("the change", lambda: me(changed)(door) == "401 session_invalid")
+        return me(changed)(door)
+
+    yield Scenario(
+        "   session after a change of password",
+        rekeyed,
+        "401",
+        "401 session_invalid",
+        prepare=lambda: (
+            me(changed)(b.daphne[1]),
+            b.sql("acme", "UPDATE auth_user SET password = 'another' WHERE id = 2"),
+        ),
+    )
+
+
+def redis_scenarios(app: Door) -> Iterator[Scenario]:
+    """Sessions in Redis, under keys of django-tenants."""
+    known = {"username": "user5", "password": PASSWORD}
+    answer = app.post("/api/session/", known, host="acme.test")
+    session = f"sessionid={answer.cookies['sessionid']}"
+
+    def me(tenant: str):  # noqa: ANN202
+        where = f"{tenant}.test"
+        return lambda door: door.get("/me/", host=where, Cookie=session).say("email")
+
+    yield Scenario("   session in Redis", me("acme"), *["200 email user5@acme"] * 2)
+    yield Scenario(
+        "   session in Redis of acme on globex", me("globex"), "401", "401 session_invalid"
+    )

@@ -193,7 +193,7 @@ fn what_is_not_in_redis_is_in_the_table() {
 }
 
 #[test]
-fn without_redis_the_rows_count_as_for_django() {
+fn without_redis_the_rows_count() {
     let mut redis = Redis::start();
     let lives = "cache: { ttl: 1h, ttl_without_push: 50ms, negative_ttl: 50ms }";
     let (database, scene) = rows_behind(&redis, lives);
