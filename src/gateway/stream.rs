@@ -3,7 +3,8 @@
 //! A WebSocket's lease is registered before its live look-up. Any other exchange that is still going
 //! on after [`PATIENCE`] gets a lease then, and is decided again at once, so that a change in
 //! between is not missed. A lease ends at the credential's expiry, when the answer is a refusal or
-//! somebody else, at the longest life, and when the process drains.
+//! somebody else, at the longest life, and, where it would not end by itself (WebSockets,
+//! server-sent events), when the process drains.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -11,6 +12,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -34,6 +36,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A response of at most this many known bytes is no stream unless it says so.
 const SHORT: u64 = 256 * 1024;
 
+/// The media type of server-sent events (HTML, section 9.2).
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
 /// Sends a granted request; while the upstream takes its time, the grant is watched.
 pub(super) async fn send_under_lease(
     core: &Rc<Core>,
@@ -54,6 +59,20 @@ pub(super) async fn send_under_lease(
         biased;
         (_, reason) = ended(core, &standing, None, &held) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
         sent = &mut answer => Ok(sent?),
+    }
+}
+
+/// As [`ended`], and at the drain: for what would not end by itself in time.
+async fn ended_or_drained(
+    core: &Core,
+    standing: &Standing,
+    lease: Option<Lease>,
+    held: &AtomicBool,
+) -> (StreamEnd, Reason) {
+    tokio::select! {
+        biased;
+        () = core.drain.closing() => (going_away("draining"), Reason::Draining),
+        end = ended(core, standing, lease, held) => end,
     }
 }
 
@@ -84,7 +103,6 @@ async fn ended(
         let expiry = expiry(core, standing);
         tokio::select! {
             biased;
-            () = core.drain.closing() => return (going_away("draining"), Reason::Draining),
             () = at(expiry) => {
                 let reason = if standing.verified().session().is_some() {
                     Reason::SessionExpired
@@ -225,7 +243,7 @@ pub(super) fn tunnel(
             match &grant {
                 Grant::Member(route, principal) => {
                     let standing = Standing::of(principal, route);
-                    let (end, reason) = ended(&core, &standing, lease, &held).await;
+                    let (end, reason) = ended_or_drained(&core, &standing, lease, &held).await;
                     last.set(Some(reason));
                     end
                 }
@@ -285,6 +303,7 @@ pub(super) fn watch_body(
         return response.map(|body| body.holding((hold, watch, blocker)));
     }
     let standing = Standing::of(principal, route);
+    let endless = is_event_stream(response.headers());
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
         reason: Cell::new(None),
@@ -297,7 +316,12 @@ pub(super) fn watch_body(
             watched.is_stream.set(true);
             core.gateway.metrics.streams.inc();
             let _counted = Counted(Rc::clone(&core));
-            let (_, reason) = ended(&core, &standing, None, &AtomicBool::new(false)).await;
+            let pending = AtomicBool::new(false);
+            let (_, reason) = if endless {
+                ended_or_drained(&core, &standing, None, &pending).await
+            } else {
+                ended(&core, &standing, None, &pending).await
+            };
             watched.reason.set(Some(reason));
             scissors.now();
         }
@@ -315,6 +339,14 @@ pub(super) fn watch_body(
                 }
             })
     })
+}
+
+/// Whether a response goes on until somebody ends it; a download may finish while draining.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().get(..EVENT_STREAM.len()))
+        .is_some_and(|essence| essence.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 struct Watched {

@@ -8,6 +8,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -22,7 +23,7 @@ use super::error::{UpstreamError, with_causes};
 use super::h1::{H1, H1Lease};
 use super::h2::{H2, H2Lease};
 use super::link::Link;
-use super::message::{copy, h1_request, h2_request, is_idempotent};
+use super::message::{copy, expects_content, h1_request, h2_request, is_idempotent};
 use super::outgoing::{BoxError, IsolationKey, Outgoing, Progress, RequestBody, Turn};
 use super::pool::{Key, Pool};
 use super::response::Expectation;
@@ -51,6 +52,8 @@ struct Attempts<'a> {
     progress: Rc<Progress>,
     replayable: bool,
     idempotent: bool,
+    /// Whether its connection may carry another request afterwards.
+    reusable: bool,
     left: u32,
 }
 
@@ -135,6 +138,7 @@ impl Pools {
         )
         .ok_or(UpstreamError::Internal)?;
         let (body, progress) = RequestBody::new(body, &head);
+        let body_is_empty = matches!(body, RequestBody::Empty);
         let attempts = Attempts {
             pool,
             target,
@@ -142,9 +146,10 @@ impl Pools {
             timeouts,
             sharers: pool.sharers(isolation.as_ref()),
             expectation,
-            replayable: replayable && matches!(body, RequestBody::Empty),
+            replayable: replayable && body_is_empty,
             progress,
             idempotent: is_idempotent(&head.method),
+            reusable: body_is_empty || expects_content(&head.method),
             left: target.retries.attempts,
         };
         let sent = if http1 {
@@ -353,7 +358,11 @@ impl Attempts<'_> {
                 pool: Rc::clone(self.pool),
                 key,
                 progress: self.progress,
-                life: self.timeouts.pool_idle,
+                life: if self.reusable {
+                    self.timeouts.pool_idle
+                } else {
+                    Duration::ZERO
+                },
             }))
         };
         let body = UpstreamBody::new(body, holder, self.timeouts.body_idle);

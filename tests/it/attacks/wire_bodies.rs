@@ -1,5 +1,7 @@
 //! C6 to C9, C29, C30: bodies arrive whole or visibly broken, in a framing of our own.
 
+use std::time::Duration;
+
 use super::frames::{DATA, END_HEADERS, End, Frames, HEADERS, RST_STREAM, block, frame, headers};
 use super::support::Attack;
 use crate::harness::{Exchange, H2Client, H2Request, Recorder, Scene};
@@ -173,7 +175,9 @@ fn c8_a_body_is_never_a_second_request_of_somebody_else() {
             .get("content-length")
             .is_some_and(|length| length != "0")
         {
-            // It takes the body for a request of its own.
+            // It takes the body for a request of its own, and answers that one while somebody else's
+            // is on its way.
+            std::thread::sleep(Duration::from_millis(5));
             exchange.respond(200, &[], b"smuggled");
         }
     });

@@ -21,6 +21,10 @@ pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+fn metrics(scene: &Scene) -> String {
+    scene.gateway.admin(&Request::get("/metrics")).text()
+}
+
 fn scene(gate: &Gate, drain: &str) -> Scene {
     let gate = gate.clone();
     let upstream = Recorder::answering(move |exchange: &mut Exchange<'_>| match exchange.path() {
@@ -30,6 +34,18 @@ fn scene(gate: &Gate, drain: &str) -> Scene {
         }
         "/ws" => {
             echo_messages(exchange);
+        }
+        "/download" => {
+            exchange.begin_chunked(&[("Content-Type", "application/octet-stream")]);
+            exchange.send_chunk(b"first ");
+            gate.pass();
+            exchange.send_chunk(b"last");
+            exchange.end_chunks();
+        }
+        "/events" => {
+            exchange.begin_chunked(&[("Content-Type", "text/event-stream")]);
+            exchange.send_chunk(b"data: 1\n\n");
+            gate.pass();
         }
         _ => exchange.respond(200, &[], b"quick"),
     });
@@ -86,6 +102,32 @@ fn websockets_are_told_that_the_server_goes_away() {
     socket.echo("x");
     scene.gateway.process.signal("TERM");
     assert_eq!(socket.ended(), Ended::Code(1001));
+    let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
+}
+
+/// A second is when an exchange begins to count as a stream.
+#[test]
+fn long_downloads_and_slow_answers_are_finished_and_event_streams_ended() {
+    let gate = Gate::default();
+    let mut scene = scene(&gate, "{ delay: 0s, timeout: 30s }");
+    let ask = |target: &str| {
+        let mut client = scene.gateway.client();
+        client.send(&member(target).bytes());
+        scene.upstream.wait(|seen| seen.head.target() == target);
+        client
+    };
+    let (mut download, mut slow, mut events) = (ask("/download"), ask("/slow"), ask("/events"));
+    until("both responses that have begun count as streams", || {
+        metrics(&scene).contains("countersign_streams 2\n")
+    });
+    scene.gateway.process.signal("TERM");
+    // Its end is visible, and is no regular one.
+    assert_eq!(events.head().status(), 200);
+    assert!(!String::from_utf8_lossy(&events.rest()).ends_with("0\r\n\r\n"));
+    gate.open();
+    assert_eq!(download.response("GET").text(), "first last");
+    assert_eq!(slow.response("GET").text(), "finished");
     let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
     assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
 }
