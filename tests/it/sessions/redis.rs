@@ -4,7 +4,10 @@ use serde_json::json;
 
 use super::django::{self, FALLBACK, FIVE, GHOST, INACTIVE, NOBODY, OTHER_HASH, SEVEN, pickled};
 use super::{credential, dead, get, with_keys, with_session};
-use crate::harness::{Builder, Recorder, Redis, Request, Scene, Token};
+use crate::harness::{
+    Builder, Ended, Recorder, Redis, Request, Scene, Token, WebSocket, echo_messages,
+    upgrade_headers,
+};
 
 pub(super) const CACHE: &str = ":1:django.contrib.sessions.cache";
 pub(super) const CACHED_DB: &str = ":1:django.contrib.sessions.cached_db";
@@ -240,6 +243,34 @@ fn a_logout_counts_within_the_life_of_what_nobody_pushes() {
         assert!(std::time::Instant::now() < deadline, "it still passes");
     }
     dead(&scene, &get(FIVE), "session_invalid");
+}
+
+#[test]
+fn e12_a_logout_ends_its_sockets_though_nobody_says_so() {
+    let redis = Redis::start();
+    log_in(&redis, CACHE, FIVE, "5");
+    log_in(&redis, CACHE, SEVEN, "7");
+    let echo = Recorder::answering(|exchange| {
+        echo_messages(exchange);
+    });
+    let directory = SHORT.replace("ttl: 1h, ttl_without", "ttl: 200ms, ttl_without");
+    let scene = Scene::before(echo, |builder| {
+        with_store(builder, &redis.url(), "").set("directory", &directory)
+    });
+    let open = |key: &str| {
+        let request = upgrade_headers(Request::get("/ws")).header("Origin", "http://app.test");
+        let mut socket = WebSocket::open(scene.gateway.address(), &with_session(request, key));
+        socket.echo("before");
+        socket
+    };
+    let (mut five, mut seven) = (open(FIVE), open(SEVEN));
+    redis.run(&["DEL", &format!("{CACHE}{FIVE}")]);
+    assert_eq!(five.ended(), Ended::Code(4401));
+    seven.echo("after");
+    let line = scene
+        .gateway
+        .audit(|line| line["decision"] == "stream_closed");
+    assert_eq!(line["reason"], "session_invalid");
 }
 
 #[test]
