@@ -185,7 +185,9 @@ def run_a_in_redis(world: World, table: Table) -> None:
                 "REDIS_URL": url,
             }
             app = world.gunicorn(f"app-{name}", "system_a.wsgi:application", **more)
-            store = f"store: {{ redis: {{ url: '{url}', engine: {engine}, key_prefix: system-a }} }}"
+            store = (
+                f"store: {{ redis: {{ url: '{url}', engine: {engine}, key_prefix: system-a }} }}"
+            )
             gateway = world.gateway(f"gateway-{name}", "system_a", app, store=store)
             audit = world.folder / f"gateway-{name}.audit"
             a = system_a.SystemA(app, gateway, audit, sessions=True)

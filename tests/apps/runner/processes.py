@@ -101,7 +101,9 @@ def redis(folder: Path) -> Iterator[str]:
     """A Redis of its own, with nothing on disk; gives its URL."""
     server = shutil.which("redis-server")
     if server is None:
-        raise SystemExit("Redis is missing: apt-get install -y --no-install-recommends redis-server")
+        raise SystemExit(
+            "Redis is missing: apt-get install -y --no-install-recommends redis-server"
+        )
     port = free_port()
     command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
     with running(command, folder / f"redis-{port}.log", port, {}):

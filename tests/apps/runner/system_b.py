@@ -114,6 +114,7 @@ def scenarios(b: SystemB) -> Iterator[Scenario]:
     yield from _sockets(b)
     yield from _echoes(b, me)
     yield from _crowds(b)
+    yield _old_token(b)
     yield from _package(b, me)
 
 
@@ -465,6 +466,27 @@ def _crowds(b: SystemB) -> Iterator[Scenario]:
         tabs,
         "40 edits, 0 wrong",
         "40 edits, 0 wrong",
+    )
+
+
+def _old_token(b: SystemB) -> Scenario:
+    def marked(door: Door) -> str:
+        if not door.is_gateway:
+            return "nothing"
+        answer = door.get("/me/", b.tokens["6@acme"], host="acme.test")
+        known = answer.headers["x-request-id"]
+        found: list[dict[str, Any]] = []
+
+        def written() -> bool:
+            lines = audit_lines(b.echo_audit)
+            found[:] = [line for line in lines if line["request_id"] == known]
+            return bool(found)
+
+        wait_for("the audit", written)
+        return "marked" if found[0].get("stale_context") else "not marked"
+
+    return Scenario(
+        "B7 an old token in the audit (warn_age)", marked, "nothing", "marked", doors=b.echo
     )
 
 

@@ -11,7 +11,7 @@ const PACKAGES: &[&str] = &["django==5.2.*", "gunicorn", "redis", "django-redis"
 /// at once; one installs.
 pub(crate) fn django() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| environment("django-5.2", PACKAGES))
+    BIN.get_or_init(|| environment("shop", PACKAGES))
 }
 
 fn environment(name: &str, packages: &[&str]) -> PathBuf {
