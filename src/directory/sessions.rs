@@ -52,15 +52,16 @@ impl std::fmt::Debug for SessionData {
 /// A session as its store holds it.
 #[derive(Debug)]
 pub struct StoredSession {
-    data: SessionData,
+    /// Until it has been read.
+    data: Mutex<Option<SessionData>>,
     expires: UnixTime,
     opened: OnceLock<Result<Session, SessionError>>,
 }
 
 impl StoredSession {
-    pub(super) const fn new(data: SessionData, expires: UnixTime) -> Self {
+    pub(super) fn new(data: SessionData, expires: UnixTime) -> Self {
         Self {
-            data,
+            data: Mutex::new(Some(data)),
             expires,
             opened: OnceLock::new(),
         }
@@ -72,13 +73,18 @@ impl StoredSession {
         self.expires
     }
 
-    /// What it says; `read` is asked once, however often the session is used.
+    /// What it says; `read` is asked once, however often the session is used, and what it was read
+    /// from is not kept any longer.
     pub fn open(
         &self,
         read: impl FnOnce(&SessionData) -> Result<Session, SessionError>,
     ) -> Result<&Session, SessionError> {
         self.opened
-            .get_or_init(|| read(&self.data))
+            .get_or_init(|| {
+                let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+                data.take()
+                    .map_or(Err(SessionError::Unknown), |data| read(&data))
+            })
             .as_ref()
             .map_err(|error| *error)
     }
