@@ -111,6 +111,10 @@ fn the_url_names_password_and_database() {
     let good = at(&format!(":open-sesame@{place}/3"));
     good.passes(&get(FIVE));
     good.never_written("open-sesame");
+    // A user who may do nothing else.
+    let reader = "ACL SETUSER reader on >reader-sesame ~* +@connection +getrange +pttl";
+    redis.run(&reader.split(' ').collect::<Vec<_>>());
+    at(&format!("reader:reader-sesame@{place}/3")).passes(&get(FIVE));
     dead(
         &at(&format!(":open-sesame@{place}/2")),
         &get(FIVE),
