@@ -11,6 +11,7 @@
 mod again;
 mod inbox;
 mod line;
+mod peer;
 mod postgres;
 mod redis;
 

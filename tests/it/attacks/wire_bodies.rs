@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::frames::{DATA, END_HEADERS, End, Frames, HEADERS, RST_STREAM, block, frame, headers};
+use super::frames::{
+    DATA, END_HEADERS, End, Frames, HEADERS, RST_STREAM, block, frame, headers, post,
+};
 use super::support::Attack;
 use crate::harness::{Exchange, H2Client, H2Request, Recorder, Scene};
 
@@ -124,13 +126,7 @@ fn c7_an_upload_whose_stream_is_reset_never_looks_complete() {
             let attack = Attack::on(Scene::before(echo(), |b| b.set("listeners", H2C)));
             let bearer = format!("Bearer {}", attack.token);
             let mut client = Frames::open(attack.gateway().address(), &[]);
-            let mut fields = vec![
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":authority", "app.test"),
-                (":path", "/up"),
-                ("authorization", &bearer),
-            ];
+            let mut fields = post("/up", &bearer);
             fields.extend(length.map(|length| ("content-length", length)));
             client.send(&headers(1, &fields, false));
             client.send(&frame(DATA, 0, 1, b"hello"));
@@ -148,13 +144,7 @@ fn c7_an_upload_over_http2_that_loses_its_connection_never_looks_complete() {
     let attack = Attack::on(Scene::before(echo(), |b| b.set("listeners", H2C)));
     let bearer = format!("Bearer {}", attack.token);
     let mut client = Frames::open(attack.gateway().address(), &[]);
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", "app.test"),
-        (":path", "/up"),
-        ("authorization", &*bearer),
-    ];
+    let fields = post("/up", &bearer);
     client.send(&frame(HEADERS, END_HEADERS, 1, &block(&fields)));
     client.send(&frame(DATA, 0, 1, b"hello"));
     attack.upstream().wait(|seen| seen.body_length == 5);
@@ -329,13 +319,7 @@ fn c7_an_end_without_data_over_http2_is_whole() {
     let attack = Attack::on(Scene::before(echo(), |b| b.set("listeners", H2C)));
     let bearer = format!("Bearer {}", attack.token);
     let mut client = Frames::open(attack.gateway().address(), &[]);
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", "app.test"),
-        (":path", "/up"),
-        ("authorization", &*bearer),
-    ];
+    let fields = post("/up", &bearer);
     client.send(&headers(1, &fields, false));
     client.send(&frame(DATA, 0, 1, b"hello"));
     client.send(&frame(DATA, 1, 1, b""));

@@ -8,9 +8,7 @@ mod redis;
 mod revocations;
 mod triggers;
 
-use crate::harness::{Gateway, Request, Scene, Token};
-
-pub(crate) use super::directory::until;
+use crate::harness::{Gateway, Request, Scene, Token, until};
 
 const TABLES: &str = r"
 CREATE TABLE accounts (id bigint PRIMARY KEY, status text NOT NULL DEFAULT 'active', note text);
@@ -45,7 +43,11 @@ fn get(user: &str) -> Request {
 
 /// The account that the upstream is told.
 fn account_of(scene: &Scene, user: &str) -> String {
-    let response = scene.gateway.send(&get(user));
+    account_for(scene, &get(user))
+}
+
+fn account_for(scene: &Scene, request: &Request) -> String {
+    let response = scene.gateway.send(request);
     match response.status() {
         200 => response.json()["account"]
             .as_str()

@@ -1,24 +1,14 @@
 //! SIGTERM: not ready first, what is in flight ends well, streams are told, then it is over.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::harness::{
     Client, Ended, Exchange, Gate, PATIENCE, Recorder, Request, Scene, Token, WebSocket,
-    echo_messages, upgrade_headers,
+    echo_messages, until, upgrade_headers,
 };
 
 fn member(target: &str) -> Request {
     Request::get(target).bearer(&Token::user("5").account("12").signed())
-}
-
-/// Asks again and again until it is so, within bounds.
-#[track_caller]
-pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
-    }
 }
 
 fn metrics(scene: &Scene) -> String {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Client, Exchange, Recorder, Request, Scene, Token, WebSocket, echo_messages, upgrade_headers,
+    Client, Exchange, Recorder, Request, Scene, Token, WebSocket, echo_messages, until,
+    upgrade_headers,
 };
 
 fn member(target: &str) -> Request {
@@ -206,7 +207,7 @@ fn only_so_many_connections_are_served_at_once() {
             assert_eq!(head.status(), 503);
         }
         drop(clients);
-        super::drain::until("there is room again", || {
+        until("there is room again", || {
             let mut client = scene.gateway.client();
             client.try_send(&member("/").bytes()).is_ok()
                 && client
