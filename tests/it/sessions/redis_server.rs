@@ -62,7 +62,7 @@ fn a_server_that_stands_still_and_a_silent_path_are_unavailable_in_time() {
     log_in(&redis, CACHE, FIVE, "5");
     let link = Link::to(redis.port());
     let scene = Scene::before(Recorder::start(), |builder| {
-        let directory = format!("{SHORT}\nlimits: {{ timeout: 600ms }}");
+        let directory = format!("{SHORT}\nlimits: {{ timeout: 4s }}");
         with_store(builder, &Redis::url_at(link.port()), "").set("directory", &directory)
     });
     scene.passes(&get(FIVE));
