@@ -12,6 +12,7 @@
 
 mod binding;
 mod cache;
+mod caches;
 mod desk;
 mod error;
 mod flight;
@@ -24,6 +25,7 @@ mod lease;
 mod memo;
 mod push;
 mod record;
+mod redis_text;
 mod revoked;
 mod ring;
 mod service;
@@ -39,4 +41,4 @@ pub use lease::{Lease, Leases};
 pub use push::ChannelStatus;
 pub use revoked::{Revocations, RevokeError};
 pub use service::Directory;
-pub use sessions::StoredSession;
+pub use sessions::{SessionData, StoredSession};

@@ -259,6 +259,12 @@ impl Gateway {
             .clone()
             .unwrap_or_else(|| format!("{} ok", directory.source));
         let invalidation = invalidation(&directory.channels);
+        // Without it the others' tokens still count: an instance is not taken away for it.
+        let sessions = self.directory.session_caches().map(|state| Component {
+            ready: state.is_ok(),
+            spared: true,
+            detail: state.map_or_else(|problem| problem, |()| "redis ok".into()),
+        });
         let directory = Component {
             ready: directory.ready,
             spared: false,
@@ -275,6 +281,7 @@ impl Gateway {
             ("invalidation", invalidation),
             ("upstreams", upstreams),
         ];
+        components.extend(sessions.map(|sessions| ("sessions", sessions)));
         components.extend(self.revocations.status().map(|read| {
             let revocations = Component {
                 ready: read.is_ok(),
@@ -324,6 +331,8 @@ impl Gateway {
             "directory".to_owned(),
             self.directory.probe().await.map(|()| "ok".to_owned()),
         )];
+        let sessions = self.directory.probe_session_caches().await;
+        outcomes.extend(sessions.map(|tried| ("sessions in redis".to_owned(), tried)));
         for channel in self.channels_settled().await {
             let outcome = channel.problem.map_or_else(|| Ok("ok".to_owned()), Err);
             outcomes.push((format!("invalidation by {}", channel.channel), outcome));

@@ -10,6 +10,7 @@ mod http;
 mod idle;
 mod parameters;
 mod postgres;
+mod redis;
 mod reserved;
 mod sessions;
 mod sqlite;
@@ -32,6 +33,7 @@ use file::FileSource;
 use http::HttpSource;
 use parameters::{Dialect, Query};
 use postgres::PostgresSource;
+pub(super) use redis::Caches;
 pub(super) use sessions::FoundSession;
 use sqlite::SqliteSource;
 
