@@ -110,7 +110,14 @@ fn forwarded(raw: &RawParts) -> String {
         if first {
             let authority = raw.host.authority();
             let quote = if authority.contains(':') { "\"" } else { "" };
-            for part in [";host=", quote, authority, quote, ";proto=", raw.scheme.as_str()] {
+            for part in [
+                ";host=",
+                quote,
+                authority,
+                quote,
+                ";proto=",
+                raw.scheme.as_str(),
+            ] {
                 line.push_str(part);
             }
         }

@@ -31,7 +31,8 @@ pub(super) fn is_navigation(headers: &HeaderMap, method: &Method) -> bool {
 }
 
 fn names_html(line: &[u8]) -> bool {
-    line.windows(4).any(|word| word.eq_ignore_ascii_case(b"html"))
+    line.windows(4)
+        .any(|word| word.eq_ignore_ascii_case(b"html"))
 }
 
 /// The highest quality, in thousandths, of a media type that `is` accepts; 0 without one.
