@@ -15,16 +15,9 @@ What it needs from PyPI is installed as for tests/apps; nginx and h2load are Deb
 """
 
 import argparse
-import base64
 import contextlib
-import hashlib
-import hmac
-import importlib.machinery
-import importlib.util
 import json
-import os
 import pathlib
-import secrets
 import shutil
 import socket
 import statistics
@@ -34,22 +27,11 @@ import tempfile
 import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-APPS = ROOT / "tests/apps"
+from stand import ROOT, Stand, enter_environment, wait_until_ready
+
 RATE = 2000
 USERS = 400
 CHANNELS = ("notify", "redis", "outbox", "ttl")
-
-
-def enter_environment() -> None:
-    """Goes on in the interpreter that has psycopg and websockets."""
-    loader = importlib.machinery.SourceFileLoader("apps_run", str(APPS / "run"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("apps_run", loader))
-    loader.exec_module(module)
-    python = module.environment()
-    if pathlib.Path(sys.prefix).resolve() != python.parent.parent.resolve():
-        os.execv(python, [str(python), *sys.argv])
-    sys.path.insert(0, str(APPS))
 
 
 def main() -> int:
@@ -100,12 +82,11 @@ def shown(seconds: list[float]) -> str:
     return ", ".join(f"{1000 * value:.1f}" for value in (cuts[49], cuts[98], max(seconds)))
 
 
-class Bench:
+class Bench(Stand):
     def __init__(self, folder, binary, stack, server, redis_url):
-        self.folder, self.binary, self.stack = folder, binary, stack
+        super().__init__(folder, binary, stack)
         self.url = f"postgres://postgres@{server['PGHOST']}:{server['PGPORT']}/postgres"
         self.redis_url = redis_url
-        self.secret = secrets.token_hex(32)
         self.gateways: list[int] = []
         self.account = dict.fromkeys(range(USERS), 1)
 
@@ -113,29 +94,18 @@ class Bench:
         import psycopg  # noqa: PLC0415
 
         self.database = self.stack.enter_context(psycopg.connect(self.url, autocommit=True))
-        self.database.execute("CREATE TABLE users (id bigint PRIMARY KEY, account_id bigint, is_active boolean)")
-        self.database.execute("INSERT INTO users SELECT n, 1, true FROM generate_series(0, %s) n", [USERS - 1])
+        self.create_users(USERS)
         if channel == "redis":
             import redis  # noqa: PLC0415
 
             self.redis = redis.Redis.from_url(self.redis_url)
-
-    def spawn(self, command, name, port, env=None):
-        from runner.processes import running  # noqa: PLC0415
-
-        self.stack.enter_context(running(list(map(str, command)), self.folder / f"{name}.log", port, env or {}, cwd=self.folder))
 
     def start(self, channel: str, replicas: int) -> None:
         from runner.processes import free_port  # noqa: PLC0415
 
         upstream = free_port()
         self.serve_websockets(sockets := free_port())
-        (self.folder / "nginx.conf").write_text(f"""daemon off; worker_processes 1; pid nginx.pid; error_log stderr warn;
-            events {{ worker_connections 4096; }}
-            http {{ access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
-                server {{ listen 127.0.0.1:{upstream}; keepalive_requests 1000000000;
-                    location / {{ return 200 "$http_x_auth_account_id"; }} }} }}""")
-        self.spawn(["nginx", "-p", self.folder, "-c", "nginx.conf"], "nginx", upstream)
+        self.serve_accounts(upstream)
         push = {
             "notify": "invalidation: { postgres_notify: { channel: countersign, tables: [ { table: users, user: id, watch: [account_id, is_active] } ] } }",
             "redis": f'invalidation: {{ redis: {{ url: "{self.redis_url}", channel: countersign }} }}',
@@ -145,26 +115,7 @@ class Bench:
         for number in range(replicas):
             port, admin = free_port(), free_port()
             config = self.folder / f"gateway-{number}.yaml"
-            config.write_text(f"""
-listeners: [ {{ address: "127.0.0.1:{port}" }} ]
-admin: {{ address: "127.0.0.1:{admin}" }}
-issuers: [ {{ name: app, secret: "${{LIVE_SECRET}}", algorithms: [HS256], claims: {{ user: sub, account: account_id }} }} ]
-credentials: [ {{ bearer: {{ forward: remove }} }} ]
-directory:
-  source:
-    postgres:
-      url: "{self.url}"
-      lookups: {{ default: "SELECT id, account_id AS account, is_active AS active FROM users WHERE id = $user::bigint" }}
-  {push}
-upstreams:
-  - {{ name: app, servers: ["http://127.0.0.1:{upstream}"], timeouts: {{ pool_idle: 60s }} }}
-  - {{ name: sockets, servers: ["http://127.0.0.1:{sockets}"] }}
-routes:
-  - {{ match: {{ path: / }}, access: member, upstream: app }}
-  - {{ match: {{ path: /ws }}, access: member, upstream: sockets }}
-drain: {{ delay: 0s }}
-audit: {{ sink: {{ file: audit-{number}.log }} }}
-""")
+            config.write_text(self.configuration(number, port, admin, self.url, push, upstream, sockets))
             if number == 0 and channel in ("notify", "outbox"):
                 self.install_triggers(config, channel)
             self.spawn([self.binary, "serve", "--config", config], f"gateway-{number}", port, {"LIVE_SECRET": self.secret})
@@ -176,20 +127,6 @@ audit: {{ sink: {{ file: audit-{number}.log }} }}
             load = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.stack.callback(load.wait)
             self.stack.callback(load.terminate)
-
-    def install_triggers(self, config: pathlib.Path, channel: str) -> None:
-        ran = subprocess.run([self.binary, "sql", "postgres", "--config", config], capture_output=True, text=True, check=False,
-                             env={**os.environ, "LIVE_SECRET": self.secret})
-        if ran.returncode != 0:
-            raise SystemExit(f"live: no triggers for {channel}: {ran.stderr}")
-        self.database.execute(ran.stdout)
-
-    def token(self, user: int) -> str:
-        b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-        now = int(time.time())
-        claims = {"sub": str(user), "account_id": "1", "iat": now, "exp": now + 3600, "token_type": "access"}
-        message = b64(b'{"alg":"HS256","typ":"JWT"}') + "." + b64(json.dumps(claims).encode())
-        return f"{message}.{b64(hmac.digest(self.secret.encode(), message.encode(), hashlib.sha256))}"
 
     def serve_websockets(self, port: int) -> None:
         from websockets.sync.server import serve  # noqa: PLC0415
@@ -274,19 +211,6 @@ def answers(client: socket.socket, request: bytes, count: int) -> list[str]:
             found.append(data[end + 4 : end + 4 + length].decode())
             data = data[end + 4 + length :]
     return found
-
-
-def wait_until_ready(admin: int) -> None:
-    import urllib.request  # noqa: PLC0415
-
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=5) as answer:
-                if b"degraded" not in answer.read():
-                    return
-        time.sleep(0.1)
-    raise SystemExit("live: a gateway does not become ready")
 
 
 if __name__ == "__main__":

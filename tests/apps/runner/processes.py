@@ -58,7 +58,7 @@ def running(
     user: str | None = None,
     stop_by: signal.Signals = signal.SIGTERM,
     cwd: Path | None = None,
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server, from when it listens until it has ended."""
     account = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
     with log.open("wb") as output:
@@ -80,7 +80,7 @@ def running(
 
     try:
         wait_for(str(command[0]), ready)
-        yield
+        yield process
     finally:
         process.send_signal(stop_by)
         try:
