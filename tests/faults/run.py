@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--changes", type=float, default=8, help="each second")
-    parser.add_argument("--bound", type=float, default=0.5, help="seconds that push may take on a loaded machine, while nothing fails")
+    parser.add_argument("--bound", type=float, default=0.25, help="seconds that push may take on a loaded machine, while nothing fails")
     parser.add_argument("--margin", type=float, default=1.0, help="seconds beyond the stated bound during a fault")
     parser.add_argument("--binary", type=pathlib.Path, help="a countersign instead of building one")
     options = parser.parse_args()
@@ -86,6 +86,9 @@ def one_run(binary: pathlib.Path, channel: str, seconds: float, options: argpars
             faults.calm(3)
             faults.go_on(now() + seconds - 30)
             faults.fail_over(silent=channel == "notify")
+            for thread in threads:
+                if not thread.is_alive():
+                    oracle.blame(f"{type(thread).__name__} has ended early")
         finally:
             stop.set()
             for thread in threads:
