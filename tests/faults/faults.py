@@ -112,9 +112,11 @@ class Faults:
         # What was held up goes on its way first.
         due = [fault for fault in self.open if fault.repaired + 0.3 < asked]
         if due and all(ready == "ready" for ready in self.run.readiness()):
+            # Faults on top of each other: the last repair counts.
+            took = now() - max(fault.repaired for fault in self.oracle.faults)
+            self.oracle.longest["repair"] = max(self.oracle.longest["repair"], took)
             for fault in due:
                 fault.over = now()
-                self.oracle.longest["repair"] = max(self.oracle.longest["repair"], fault.over - fault.repaired)
                 self.open.remove(fault)
 
     # --- kinds ----------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ every replica all the time, and WebSockets are open through each. An oracle know
 (oracle.py) and judges every answer: one that was not true at any moment between the bound of docs/live.md
 before its request and its arrival is wrong, and so is a refusal or a 503 without a reason.
 
-The faults, the changes and who is asked follow from --seed; how they meet does not. What it needs is what
-benches/live/run.py needs. The exit status is 1 if anything was wrong.
+The faults, the changes and who is asked follow from --seed; how they meet does not. What it needs from
+PyPI is installed as for tests/apps. The exit status is 1 if anything was wrong, and the first wrong
+answers are printed with what was true and what failed; COUNTERSIGN_FAULTS_LOGS=FOLDER then keeps the logs.
 """
 
 import argparse
@@ -48,10 +49,6 @@ def main() -> int:
     parser.add_argument("--margin", type=float, default=1.0, help="seconds beyond the stated bound during a fault")
     parser.add_argument("--binary", type=pathlib.Path, help="a countersign instead of building one")
     options = parser.parse_args()
-    for program in ("nginx", "redis-server"):
-        if shutil.which(program) is None:
-            print(f"faults: {program} is missing: apt-get install -y nginx-light redis-server", file=sys.stderr)
-            return 2
     binary = options.binary
     if binary is None:
         subprocess.run(["cargo", "build", "--profile", "optimised", "--locked"], cwd=ROOT, check=True)
@@ -154,7 +151,7 @@ class Run(Stand):
         self.proxy = Proxy(self.stack, {"directory": first, "push": push})
         self.tokens = [self.token(user).encode() for user in range(users)]
         upstream = free_port()
-        self.serve_accounts(upstream)
+        self.spawn([sys.executable, HERE / "upstream.py", upstream], "upstream", upstream)
         ports = self.proxy.ports
         invalidation = (
             f'invalidation: {{ postgres_notify: {{ url: "{url(ports["push"])}", channel: countersign, '
