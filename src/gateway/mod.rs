@@ -8,6 +8,7 @@ mod case;
 mod cookies;
 mod endpoints;
 mod explain;
+mod listed;
 mod response;
 mod rooms;
 mod stream;
@@ -39,6 +40,7 @@ use crate::wire::{ConnectionInfo, RawRequest, WireError};
 
 pub(crate) use case::Case;
 pub use explain::{Explanation, explain};
+pub use listed::{Kind as StreamKind, OpenStream, OpenStreams, Page, Wanted};
 pub use rooms::{Component, Gateway};
 
 /// What a client is answered with.
@@ -215,7 +217,7 @@ async fn straight_line(
         .upstream_names
         .get(decided.matched.route.config().upstream)
         .cloned();
-    let sent = stream::send_under_lease(core, forward, &decided.grant).await;
+    let sent = stream::send_under_lease(core, forward, &decided.grant, case.tag()).await;
     // A body that failed on the client's side explains a failure better than the upstream does.
     let response = sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
     gateway.check_echo(&response, &decided.grant, case)?;

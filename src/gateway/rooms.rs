@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 
+use super::listed::OpenStreams;
 use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::config::{self, Config, Cors, Fault, Limits, Streams};
@@ -46,6 +47,7 @@ pub struct Gateway {
     pub(super) origins: Vec<String>,
     pub(super) echo: Option<config::Echo>,
     pub(super) streams: Streams,
+    pub(super) open_streams: Arc<OpenStreams>,
     /// How long a stream goes on while the directory does not answer.
     pub(super) patience: Duration,
     pub(super) warn_age: Option<Duration>,
@@ -186,6 +188,7 @@ impl Gateway {
             origins: config.origins.allowed.clone(),
             echo: config.identity.echo.clone(),
             streams: config.streams,
+            open_streams: Arc::default(),
             patience: config.directory.cache.ttl,
             warn_age: config.audit.warn_age,
             request_id_header: config.identity.headers.request_id.clone(),
@@ -212,6 +215,12 @@ impl Gateway {
     #[must_use]
     pub const fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// The streams that are open now.
+    #[must_use]
+    pub fn open_streams(&self) -> &OpenStreams {
+        &self.open_streams
     }
 
     /// What is revoked.

@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::listed::{Kind, Tag};
 use super::{Core, Decided, ResponseBody};
 use crate::audit::Line;
 use crate::auth::{Grant, Standing};
@@ -39,6 +41,7 @@ pub(super) async fn send_under_lease(
     core: &Rc<Core>,
     forward: ForwardRequest,
     grant: &Grant,
+    tag: Tag,
 ) -> Result<Response<UpstreamBody>, Rejection> {
     let mut answer = std::pin::pin!(core.pools.send(forward));
     let Grant::Member(route, principal) = grant else {
@@ -50,6 +53,7 @@ pub(super) async fn send_under_lease(
         () = sleep(PATIENCE) => {}
     }
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
+    let _listed = core.gateway.open_streams.enter(Kind::Request, tag, grant);
     tokio::select! {
         biased;
         (_, reason) = ended(core, &standing, None, &held) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
@@ -236,10 +240,14 @@ pub(super) fn tunnel(
                 }
             }
         };
+        let listed = gateway
+            .open_streams
+            .enter(Kind::Websocket, tag(&line), &grant);
         gateway.metrics.streams.inc();
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
         let report = upstream::run_held(&mut client, &mut upstream, end, options, &held).await;
         gateway.metrics.streams.dec();
+        drop(listed);
         if report.reset_client {
             reset(client.into_inner());
         }
@@ -285,6 +293,7 @@ pub(super) fn watch_body(
         return response.map(|body| body.holding((hold, watch, blocker)));
     }
     let standing = Standing::of(principal, route);
+    let (kind, tag) = (kind(&response), tag(&line));
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
         reason: Cell::new(None),
@@ -297,6 +306,7 @@ pub(super) fn watch_body(
             watched.is_stream.set(true);
             core.gateway.metrics.streams.inc();
             let _counted = Counted(Rc::clone(&core));
+            let _listed = core.gateway.open_streams.enter(kind, tag, &grant);
             let (_, reason) = ended(&core, &standing, None, &AtomicBool::new(false)).await;
             watched.reason.set(Some(reason));
             scissors.now();
@@ -320,6 +330,22 @@ pub(super) fn watch_body(
 struct Watched {
     reason: Cell<Option<Reason>>,
     is_stream: Cell<bool>,
+}
+
+fn kind(response: &Response<ResponseBody>) -> Kind {
+    let media = response.headers().get(http::header::CONTENT_TYPE);
+    let events = b"text/event-stream";
+    let is_events = media
+        .and_then(|media| media.as_bytes().get(..events.len()))
+        .is_some_and(|media| media.eq_ignore_ascii_case(events));
+    if is_events { Kind::Sse } else { Kind::Body }
+}
+
+fn tag(line: &Line) -> Tag {
+    Tag {
+        request_id: Arc::clone(&line.request_id),
+        client: line.client,
+    }
 }
 
 /// A stream that is counted as long as this lives.

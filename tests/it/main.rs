@@ -29,6 +29,7 @@ mod directory;
 mod forwarding;
 mod headers;
 mod http2;
+mod inspect;
 mod live;
 mod paths;
 mod proxy_protocol;

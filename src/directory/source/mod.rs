@@ -95,6 +95,15 @@ impl Source {
         }
     }
 
+    /// Its look-ups, by name.
+    pub(super) fn lookups(&self) -> Vec<Arc<str>> {
+        match self {
+            Self::File(_) | Self::Http(_) => vec!["default".into()],
+            Self::Sqlite(source) => source.lookups(),
+            Self::Postgres(source) => source.lookups(),
+        }
+    }
+
     /// Whether it answers out of a snapshot of its own, which has to be renewed.
     pub(super) const fn has_snapshot(&self) -> bool {
         matches!(self, Self::File(_))
@@ -297,6 +306,10 @@ impl Queries {
         } else {
             Err(faults)
         }
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.lookups.keys().cloned().collect()
     }
 
     fn lookup(&self, name: &Arc<str>) -> Result<&Query, SourceError> {
