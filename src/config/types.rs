@@ -3,6 +3,8 @@
 //! Every section keeps its [`KeyPath`], so that a room that finds a mistake later (a key that is
 //! too short, a certificate that does not fit) can say where it stands in the file.
 
+mod push;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,6 +16,11 @@ use http::{HeaderName, Method};
 
 use crate::ids::TenantId;
 use crate::telemetry::Redacted;
+
+pub use push::{
+    Invalidation, Outbox, OutboxDatabase, PostgresNotify, PushedTable, PushedTenant, RedisChannel,
+    RevocationStore, Revocations,
+};
 
 /// Where a value stands in the file, as `issuers[0].secret`; empty for the file as a whole.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -426,89 +433,6 @@ pub struct Directory {
     pub session_tables: BTreeMap<usize, Vec<String>>,
     /// Who says what has changed.
     pub invalidation: Invalidation,
-}
-
-/// `directory.invalidation`; nothing named is no push.
-#[derive(Debug, Clone, Default)]
-pub struct Invalidation {
-    /// PostgreSQL's NOTIFY.
-    pub postgres_notify: Option<PostgresNotify>,
-    /// Redis pub/sub.
-    pub redis: Option<RedisChannel>,
-    /// Each message is applied once more after this time; zero: it is not.
-    pub replica_lag: Duration,
-}
-
-/// `directory.invalidation.postgres_notify`.
-#[derive(Debug, Clone)]
-pub struct PostgresNotify {
-    /// Where it stands.
-    pub at: KeyPath,
-    /// The database that is listened to.
-    pub url: Secret,
-    /// The channel: letters, digits and `_`.
-    pub channel: String,
-    /// The tables that get triggers.
-    pub tables: Vec<PushedTable>,
-}
-
-/// `directory.invalidation.redis`.
-#[derive(Debug, Clone)]
-pub struct RedisChannel {
-    /// Where it stands.
-    pub at: KeyPath,
-    /// The server.
-    pub url: Secret,
-    /// The channel.
-    pub channel: String,
-}
-
-/// `directory.invalidation.postgres_notify.tables[]`.
-#[derive(Debug, Clone)]
-pub struct PushedTable {
-    /// The schema, where one is named.
-    pub schema: Option<String>,
-    /// The table.
-    pub table: String,
-    /// The column of the user's id.
-    pub user: Option<String>,
-    /// The column of the account's id.
-    pub account: Option<String>,
-    /// Where the tenant is found.
-    pub tenant: PushedTenant,
-    /// The columns whose change counts; `None` for every column.
-    pub watch: Option<Vec<String>>,
-}
-
-/// Where a trigger finds the tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PushedTenant {
-    /// In this column.
-    Column(String),
-    /// It is the name of the table's schema.
-    Schema,
-    /// There is but this one.
-    Only(TenantId),
-    /// Nowhere: a change concerns every tenant.
-    Unknown,
-}
-
-/// `revocations`.
-#[derive(Debug, Clone)]
-pub struct Revocations {
-    /// What every replica shares; `None`: this replica only.
-    pub store: Option<RevocationStore>,
-    /// Time between two readings of the store.
-    pub refresh: Duration,
-}
-
-/// `revocations.store`, with its URL.
-#[derive(Debug, Clone)]
-pub enum RevocationStore {
-    /// A table.
-    Postgres(Secret),
-    /// A sorted set.
-    Redis(Secret),
 }
 
 /// `directory.source`.

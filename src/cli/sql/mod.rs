@@ -46,8 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     match postgres::script(&loaded.config) {
         Some(script) => super::print(&script),
         None => Err(Stop::Wrong(
-            "no table is named in directory.invalidation.postgres_notify.tables; add such as \
-             `tables: [ { table: users, user: id } ]`"
+            "no table is named in directory.invalidation.postgres_notify.tables, and there is no \
+             outbox in PostgreSQL; add such as `tables: [ { table: users, user: id } ]`"
                 .into(),
         )),
     }

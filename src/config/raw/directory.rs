@@ -161,6 +161,10 @@ pub struct Invalidation {
     /// Redis pub/sub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisChannel>,
+    /// A table of messages that the app's own transactions write, polled; for databases without
+    /// NOTIFY.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbox: Option<Outbox>,
     /// How far the directory may be behind what pushes, such as a replica behind its primary: each
     /// message is applied once more after this time.
     pub replica_lag: Duration,
@@ -171,6 +175,7 @@ impl Default for Invalidation {
         Self {
             postgres_notify: None,
             redis: None,
+            outbox: None,
             replica_lag: Duration::secs(0),
         }
     }
@@ -207,6 +212,34 @@ pub struct RedisChannel {
     #[serde(default = "countersign")]
     #[schemars(length(min = 1, max = 200))]
     pub channel: String,
+}
+
+/// A table of messages, written by the triggers that `countersign sql` prints, or by the app itself:
+/// one JSON object in its column `message`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Outbox {
+    /// The database that it is in; left out: the directory's own. The server that the app writes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// The table, `schema.table` where it is in a schema of its own; also the beginning of the names
+    /// of triggers and functions.
+    #[serde(default = "countersign_outbox")]
+    pub table: String,
+    /// Time between two readings.
+    #[serde(default = "poll")]
+    pub poll: Duration,
+    /// The tables whose changes concern users or accounts, for `countersign sql`.
+    #[serde(default)]
+    pub tables: Vec<PushedTable>,
+}
+
+fn countersign_outbox() -> String {
+    "countersign_outbox".to_owned()
+}
+
+fn poll() -> Duration {
+    Duration(std::time::Duration::from_millis(250))
 }
 
 /// A table whose changes concern users or accounts. At least one of `user` and `account`.

@@ -17,7 +17,6 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("File", "preset", &[Nothing::Null]),
     ("ListenerTls", "client_ca", &[Nothing::Null]),
     ("Issuer", "preset", &[Nothing::Null]),
-    ("Invalidation", "outbox", &[Nothing::Null]),
     ("Directory", "preset", &[Nothing::Null]),
     ("Upstream", "health_check", &[Nothing::Null]),
     ("Upstream", "preset", &[Nothing::Null]),

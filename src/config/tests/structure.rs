@@ -167,10 +167,6 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
         ),
         &[(6, "directory.source.mysql", words)],
     );
-    refused(
-        &SMALL.replace("  source:", "  invalidation: { outbox: {} }\n  source:"),
-        &[(5, "directory.invalidation.outbox", words)],
-    );
     good(&format!(
         "{SMALL}    health_check: null\n    tls: {{ client_certificate: null }}\n{}",
         "decisions: null\nrevocations: { store: null }\n\

@@ -11,6 +11,7 @@
 mod again;
 mod inbox;
 mod line;
+mod outbox;
 mod postgres;
 mod redis;
 
@@ -21,6 +22,7 @@ use super::service::Directory;
 use crate::config::{self, Fault};
 
 pub(super) use again::Again;
+use outbox::Outbox;
 use postgres::Notify;
 use redis::PubSub;
 
@@ -30,7 +32,7 @@ const PUBLISH: Duration = Duration::from_secs(2);
 /// How a channel is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelStatus {
-    /// Its name in the configuration: `postgres_notify`, `redis`.
+    /// Its name in the configuration: `postgres_notify`, `redis`, `outbox`.
     pub channel: &'static str,
     /// Whether messages arrive.
     pub up: bool,
@@ -56,6 +58,7 @@ pub(super) struct Channel {
 enum Kind {
     Postgres(Notify),
     Redis(PubSub),
+    Outbox(Outbox),
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +77,9 @@ impl Push {
         }
         if let Some(redis) = &config.redis {
             channels.push(Channel::new(Kind::Redis(PubSub::build(redis)?)));
+        }
+        if let Some(outbox) = &config.outbox {
+            channels.push(Channel::new(Kind::Outbox(Outbox::build(outbox)?)));
         }
         Ok(Self { channels })
     }
@@ -126,6 +132,7 @@ impl Channel {
         match self.kind {
             Kind::Postgres(_) => "postgres_notify",
             Kind::Redis(_) => "redis",
+            Kind::Outbox(_) => "outbox",
         }
     }
 
@@ -133,6 +140,7 @@ impl Channel {
         match &self.kind {
             Kind::Postgres(notify) => notify.publish(message).await,
             Kind::Redis(redis) => redis.publish(message).await,
+            Kind::Outbox(outbox) => outbox.publish(message).await,
         }
     }
 
@@ -141,6 +149,7 @@ impl Channel {
         match &self.kind {
             Kind::Postgres(notify) => notify.listen(inbox).await,
             Kind::Redis(redis) => redis.listen(inbox).await,
+            Kind::Outbox(outbox) => outbox.listen(inbox).await,
         }
     }
 
