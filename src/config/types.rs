@@ -454,6 +454,17 @@ pub enum DirectorySource {
         /// Queries by look-up name, as written, with `$user` and `$tenant`.
         lookups: BTreeMap<Arc<str>, Arc<str>>,
     },
+    /// A MySQL or MariaDB database.
+    MySql {
+        /// Where it stands.
+        at: KeyPath,
+        /// `mysql://user:password@host:port/database?ssl-mode=…`.
+        url: Secret,
+        /// Most connections at once.
+        max_connections: u32,
+        /// Queries by look-up name, as written, with `$user` and `$tenant`.
+        lookups: BTreeMap<Arc<str>, Arc<str>>,
+    },
     /// A PostgreSQL database.
     Postgres {
         /// Where it stands.

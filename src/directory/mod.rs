@@ -23,6 +23,7 @@ mod invalidation;
 mod key;
 mod lease;
 mod memo;
+mod mysql;
 mod push;
 mod record;
 mod revoked;

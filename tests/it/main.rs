@@ -31,6 +31,7 @@ mod headers;
 mod http2;
 mod inspect;
 mod live;
+mod mysql;
 mod paths;
 mod proxy_protocol;
 mod server;

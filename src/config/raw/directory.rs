@@ -34,6 +34,8 @@ pub enum DirectorySource {
     Sqlite(SqliteSource),
     /// A PostgreSQL database.
     Postgres(PostgresSource),
+    /// A MySQL or MariaDB database.
+    Mysql(MysqlSource),
     /// An HTTP service, asked by GET.
     Http(HttpSource),
 }
@@ -74,6 +76,20 @@ pub struct PostgresSource {
     /// Schemas behind the tenant's in the search path.
     #[serde(default)]
     pub search_path_also: Vec<String>,
+    /// Queries by name, with the parameters `$user` and `$tenant` and the columns `id`, `account`, `active`.
+    pub lookups: BTreeMap<String, String>,
+}
+
+/// A MySQL or MariaDB database.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MysqlSource {
+    /// `mysql://user:password@host:port/database?ssl-mode=…`.
+    pub url: Secret,
+    /// Most connections at once.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_connections: u32,
     /// Queries by name, with the parameters `$user` and `$tenant` and the columns `id`, `account`, `active`.
     pub lookups: BTreeMap<String, String>,
 }

@@ -27,11 +27,7 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
 ];
 
 /// Words and kinds of the definition.
-const WORDS: &[(&str, &str)] = &[
-    ("Balance", "least_requests"),
-    ("DirectorySource", "mysql"),
-    ("SessionStore", "redis"),
-];
+const WORDS: &[(&str, &str)] = &[("Balance", "least_requests"), ("SessionStore", "redis")];
 
 #[derive(Clone, Copy)]
 enum Nothing {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Context;
-use super::directory::postgres_url;
+use super::directory::{is_mysql, mysql_url, postgres_url};
 use crate::config::raw;
 use crate::config::types::{
     Directory, DirectorySource, Invalidation, KeyPath, KnownTenants, Outbox, OutboxDatabase,
@@ -98,13 +98,16 @@ fn outbox(
         (None, Some(DirectorySource::Postgres { url, .. })) => {
             Some(OutboxDatabase::Postgres(url.clone()))
         }
+        (None, Some(DirectorySource::MySql { url, .. })) => {
+            Some(OutboxDatabase::MySql(url.clone()))
+        }
         (None, None) => None,
         (None, Some(_)) => {
             cx.fault(
                 at,
                 "the directory is no database with transactions of the app's, so that there is no \
                  outbox in it",
-                "add `url: \"${DATABASE_URL}\"` here, or use a postgres directory",
+                "add `url: \"${DATABASE_URL}\"` here, or use a postgres or mysql directory",
             );
             None
         }
@@ -141,8 +144,13 @@ fn outbox(
 }
 
 fn outbox_database(url: Secret, cx: &mut Context<'_>) -> OutboxDatabase {
-    postgres_url(url.value.expose(), &url.at, cx);
-    OutboxDatabase::Postgres(url)
+    if is_mysql(url.value.expose()) {
+        mysql_url(url.value.expose(), &url.at, cx);
+        OutboxDatabase::MySql(url)
+    } else {
+        postgres_url(url.value.expose(), &url.at, cx);
+        OutboxDatabase::Postgres(url)
+    }
 }
 
 fn redis(raw: &raw::RedisChannel, at: &KeyPath, cx: &mut Context<'_>) -> Option<RedisChannel> {

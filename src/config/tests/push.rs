@@ -42,11 +42,13 @@ poll: often => poll => duration
 table: "" => table => not the name of a table
 table: "a." => table => not the name of a table
 table: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa => table => 1 to 40
-url: "redis://x" => url => not the URL
+url: "redis://x" => url => not the URL of a PostgreSQL database
+url: "mysql://canary@x" => url => not the URL of a MySQL
 tables: [{ table: users }] => tables[0] => whom a change
 channel: x => channel => unknown key
 "#,
     );
+    good(&outbox("url: \"mysql://u:canary@h/app\""));
     good(&outbox("table: app.countersign_outbox, poll: 100ms"));
     refused(
         &SMALL.replace("  source:", "  invalidation: { outbox: {} }\n  source:"),

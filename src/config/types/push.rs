@@ -64,6 +64,8 @@ pub struct Outbox {
 pub enum OutboxDatabase {
     /// PostgreSQL.
     Postgres(Secret),
+    /// MySQL or MariaDB.
+    MySql(Secret),
 }
 
 /// `directory.invalidation.postgres_notify.tables[]`, and `outbox.tables[]`.

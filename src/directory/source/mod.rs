@@ -8,6 +8,7 @@
 mod file;
 mod http;
 mod idle;
+mod mysql;
 mod parameters;
 mod postgres;
 mod reserved;
@@ -30,6 +31,7 @@ use crate::ids::TenantId;
 
 use file::FileSource;
 use http::HttpSource;
+use mysql::MySqlSource;
 use parameters::{Dialect, Query};
 use postgres::PostgresSource;
 pub(super) use sessions::FoundSession;
@@ -44,6 +46,7 @@ pub(super) enum Source {
     File(FileSource),
     Sqlite(SqliteSource),
     Postgres(Box<PostgresSource>),
+    MySql(Box<MySqlSource>),
     Http(HttpSource),
 }
 
@@ -82,6 +85,11 @@ impl Source {
                 PostgresSource::build(config, tenants, queries)
                     .map(|source| Self::Postgres(Box::new(source)))
             }
+            config::DirectorySource::MySql { at, lookups, .. } => {
+                let mut queries = Queries::build(at, lookups, tenants, Dialect::MySql)?;
+                queries.sessions = sessions::mysql(&config.session_tables);
+                MySqlSource::build(config, queries).map(|source| Self::MySql(Box::new(source)))
+            }
         }
     }
 
@@ -91,6 +99,7 @@ impl Source {
             Self::File(_) => "file",
             Self::Sqlite(_) => "sqlite",
             Self::Postgres(_) => "postgres",
+            Self::MySql(_) => "mysql",
             Self::Http(_) => "http",
         }
     }
@@ -101,6 +110,7 @@ impl Source {
             Self::File(_) | Self::Http(_) => vec!["default".into()],
             Self::Sqlite(source) => source.lookups(),
             Self::Postgres(source) => source.lookups(),
+            Self::MySql(source) => source.lookups(),
         }
     }
 
@@ -112,7 +122,7 @@ impl Source {
     /// Whether it can be asked about nobody, to see whether it answers. A service over HTTP would
     /// take that for a request like any other.
     pub(super) const fn may_be_probed(&self) -> bool {
-        matches!(self, Self::Sqlite(_) | Self::Postgres(_))
+        matches!(self, Self::Sqlite(_) | Self::Postgres(_) | Self::MySql(_))
     }
 
     /// Asks for one record.
@@ -121,6 +131,7 @@ impl Source {
             Self::File(source) => Ok(source.find(key)),
             Self::Sqlite(source) => source.find(key).await,
             Self::Postgres(source) => source.find(key).await,
+            Self::MySql(source) => source.find(key).await,
             Self::Http(source) => source.find(key).await,
         }
     }
@@ -134,6 +145,7 @@ impl Source {
         match self {
             Self::Sqlite(source) => source.tenant_of_domain(query, host).await,
             Self::Postgres(source) => source.tenant_of_domain(query, host).await,
+            Self::MySql(source) => source.tenant_of_domain(query, host).await,
             Self::File(_) | Self::Http(_) => Err(no_database()),
         }
     }
@@ -147,6 +159,7 @@ impl Source {
         match self {
             Self::Sqlite(source) => source.tenant_is_known(query, tenant).await,
             Self::Postgres(source) => source.tenant_is_known(query, tenant).await,
+            Self::MySql(source) => source.tenant_is_known(query, tenant).await,
             Self::File(_) | Self::Http(_) => Err(no_database()),
         }
     }
@@ -161,6 +174,7 @@ impl Source {
         match self {
             Self::Sqlite(source) => source.session(store, key).await,
             Self::Postgres(source) => source.session(store, tenant, key).await,
+            Self::MySql(source) => source.session(store, key).await,
             Self::File(_) | Self::Http(_) => Err(no_database()),
         }
     }
@@ -169,7 +183,7 @@ impl Source {
     pub(super) async fn reread(&self) -> Vec<Invalidation> {
         match self {
             Self::File(source) => source.reread().await,
-            Self::Sqlite(_) | Self::Postgres(_) | Self::Http(_) => Vec::new(),
+            Self::Sqlite(_) | Self::Postgres(_) | Self::MySql(_) | Self::Http(_) => Vec::new(),
         }
     }
 
@@ -177,7 +191,7 @@ impl Source {
     pub(super) async fn reread_if_changed(&self) -> Vec<Invalidation> {
         match self {
             Self::File(source) => source.reread_if_changed().await,
-            Self::Sqlite(_) | Self::Postgres(_) | Self::Http(_) => Vec::new(),
+            Self::Sqlite(_) | Self::Postgres(_) | Self::MySql(_) | Self::Http(_) => Vec::new(),
         }
     }
 
@@ -185,7 +199,7 @@ impl Source {
     pub(super) fn snapshot_problem(&self) -> Option<String> {
         match self {
             Self::File(source) => source.problem(),
-            Self::Sqlite(_) | Self::Postgres(_) | Self::Http(_) => None,
+            Self::Sqlite(_) | Self::Postgres(_) | Self::MySql(_) | Self::Http(_) => None,
         }
     }
 
@@ -195,6 +209,7 @@ impl Source {
             Self::File(source) => source.problem().map_or(Ok(()), Err),
             Self::Sqlite(source) => source.probe().await,
             Self::Postgres(source) => source.probe().await,
+            Self::MySql(source) => source.probe().await,
             Self::Http(source) => source.probe().await,
         }
     }
@@ -335,7 +350,7 @@ impl Queries {
 
 /// Tenant queries need a database.
 fn no_tenant_queries(tenants: &config::Tenants) -> Result<(), Vec<Fault>> {
-    let remedy = "use a postgres or sqlite directory, or name the tenants another way";
+    let remedy = "use a postgres, mysql or sqlite directory, or name the tenants another way";
     let mut faults = Vec::new();
     for (index, source) in tenants.sources.iter().enumerate() {
         if matches!(source, TenantSource::Domain { .. }) {

@@ -176,7 +176,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
             "credentials",
             "[ django_session: { cookie: sessionid, secret_key: \"${JWT_SECRET}\", store: { redis: { url: \"redis://127.0.0.1\" } } } ]",
         ),
-        ("directory", "source: { mysql: { url: \"mysql://x/y\" } }"),
         (
             "upstreams",
             "[ { name: app, servers: [ \"http://127.0.0.1:1\" ], balance: least_requests } ]",

@@ -6,6 +6,7 @@
 //! below what was read is noticed, and everything is begun anew.
 
 mod known;
+mod mysql;
 mod postgres;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::inbox::Inbox;
 use crate::config::{self, Fault, OutboxDatabase};
 use known::Known;
+use mysql::MySql;
 use postgres::Postgres;
 
 /// How long the server may take for anything that is asked of it.
@@ -42,6 +44,7 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 enum Database {
     Postgres(postgres::Table),
+    MySql(mysql::Table),
 }
 
 /// A row.
@@ -54,6 +57,7 @@ struct Row {
 #[derive(Debug)]
 enum Line {
     Postgres(Box<Postgres>),
+    MySql(Box<MySql>),
 }
 
 impl Outbox {
@@ -62,6 +66,7 @@ impl Outbox {
             OutboxDatabase::Postgres(url) => {
                 Database::Postgres(postgres::Table::build(config, url)?)
             }
+            OutboxDatabase::MySql(url) => Database::MySql(mysql::Table::build(config, url)?),
         };
         Ok(Self {
             database,
@@ -109,7 +114,7 @@ impl Outbox {
             {
                 return Ok(());
             }
-            line.settle(&mut known);
+            in_time(ANSWER, line.settle(&mut known)).await?;
         }
     }
 
@@ -167,6 +172,7 @@ impl Outbox {
             Database::Postgres(table) => {
                 Ok(Line::Postgres(Box::new(Postgres::connect(table).await?)))
             }
+            Database::MySql(table) => Ok(Line::MySql(Box::new(MySql::connect(table).await?))),
         }
     }
 }
@@ -175,6 +181,7 @@ impl Line {
     async fn write(&mut self, message: &str) -> Result<(), String> {
         match self {
             Self::Postgres(line) => line.write(message).await,
+            Self::MySql(line) => line.write(message).await,
         }
     }
 
@@ -182,6 +189,7 @@ impl Line {
     async fn ids(&mut self) -> Result<Vec<u64>, String> {
         match self {
             Self::Postgres(line) => line.ids().await,
+            Self::MySql(line) => line.ids().await,
         }
     }
 
@@ -189,6 +197,8 @@ impl Line {
     async fn look(&mut self) -> Result<(), String> {
         match self {
             Self::Postgres(line) => line.look().await,
+            // Locks say so, hole by hole.
+            Self::MySql(_) => Ok(()),
         }
     }
 
@@ -196,6 +206,7 @@ impl Line {
     async fn from(&mut self, id: u64) -> Result<Vec<Row>, String> {
         match self {
             Self::Postgres(line) => line.from(id).await,
+            Self::MySql(line) => line.from(id).await,
         }
     }
 
@@ -203,6 +214,7 @@ impl Line {
     async fn within(&mut self, ranges: &[(u64, u64)]) -> Result<Vec<u64>, String> {
         match self {
             Self::Postgres(line) => line.within(ranges).await,
+            Self::MySql(line) => line.within(ranges).await,
         }
     }
 
@@ -210,13 +222,18 @@ impl Line {
     async fn rows(&mut self, ids: &[u64]) -> Result<Vec<Row>, String> {
         match self {
             Self::Postgres(line) => line.rows(ids).await,
+            Self::MySql(line) => line.rows(ids).await,
         }
     }
 
     /// Closes the holes that nobody can fill any more.
-    fn settle(&mut self, known: &mut Known) {
+    async fn settle(&mut self, known: &mut Known) -> Result<(), String> {
         match self {
-            Self::Postgres(line) => line.settle(known),
+            Self::Postgres(line) => {
+                line.settle(known);
+                Ok(())
+            }
+            Self::MySql(line) => line.settle(known).await,
         }
     }
 }
