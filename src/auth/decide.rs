@@ -20,7 +20,10 @@ use crate::ids::{AccountId, TenantId, UserId};
 use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
 use crate::session::CsrfFacts;
 use crate::telemetry::{Trace, UnixTime};
-use crate::token::Verifier;
+use crate::token::{Recent, VerifiedToken, Verifier};
+
+/// The tokens that one core has verified, under their whole text.
+pub type VerifiedTokens = Recent<Box<str>, Arc<VerifiedToken>>;
 
 /// What a request asks to be decided on.
 #[derive(Debug)]
@@ -132,12 +135,14 @@ impl Authenticator {
         }
     }
 
-    /// Decides one request. `lease`, where the request may become a stream, is registered before the
+    /// Decides one request. Tokens that are `known` are not verified again while they hold; whom they
+    /// speak of is looked up each time. `lease`, where the request may become a stream, is registered before the
     /// live look-up, so that no change between the two is missed.
     pub async fn decide(
         &self,
         matched: &Matched,
         ask: &Ask,
+        known: &VerifiedTokens,
         now: UnixTime,
         lease: Option<&mut Option<Lease>>,
         seen: (&mut Evidence, &mut Trace),
@@ -157,7 +162,8 @@ impl Authenticator {
         };
 
         // Step 4: every credential is verified; one bad one refuses the request.
-        let verified = self.verify(ask, now, evidence, trace).await?;
+        let seen = (&mut *evidence, &mut *trace);
+        let verified = self.verify(ask, known, now, seen).await?;
         let Some(acting) = verified.first() else {
             return match anonymous {
                 Some(access) => Ok(Grant::Public(Arc::clone(route), access.anonymous())),

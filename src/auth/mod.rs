@@ -14,7 +14,7 @@ mod proof;
 mod session;
 mod verify;
 
-pub use decide::{Ask, Authenticator, Evidence, Standing};
+pub use decide::{Ask, Authenticator, Evidence, Standing, VerifiedTokens};
 pub use denial::Denial;
 pub use origin::{FetchSite, OriginFacts};
 pub use principal::{Grant, Principal};

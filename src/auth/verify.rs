@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::decide::{Ask, Authenticator, Evidence};
+use super::decide::{Ask, Authenticator, Evidence, VerifiedTokens};
 use super::denial::Denial;
 use super::proof::{Proof, VerifiedCredential};
 use super::session::{self, Unusable};
@@ -15,6 +15,7 @@ use crate::credential::{Form, PresentedToken};
 use crate::ids::TenantId;
 use crate::session::csrf_passes;
 use crate::telemetry::{Trace, UnixTime};
+use crate::token::VerifiedToken;
 
 impl Authenticator {
     /// Verifies what the request carries, in the file's order. Tokens come first, since a session is
@@ -22,15 +23,16 @@ impl Authenticator {
     pub(super) async fn verify(
         &self,
         ask: &Ask,
+        known: &VerifiedTokens,
         now: UnixTime,
-        evidence: &mut Evidence,
-        trace: &mut Trace,
+        seen: (&mut Evidence, &mut Trace),
     ) -> Result<Vec<Arc<VerifiedCredential>>, Denial> {
+        let (evidence, trace) = seen;
         let carried = ask.presented.tokens();
         let mut verified: Vec<(usize, Arc<VerifiedCredential>)> = Vec::with_capacity(carried.len());
         let of_form = |form| move |(_, one): &(usize, &PresentedToken)| one.form == form;
         for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Token)) {
-            verified.push((place, self.token(carried, now, trace).await?));
+            verified.push((place, self.token(carried, known, now, trace).await?));
         }
         let mut tenant = None;
         for (place, carried) in carried.iter().enumerate().filter(of_form(Form::Session)) {
@@ -51,10 +53,11 @@ impl Authenticator {
     async fn token(
         &self,
         carried: &PresentedToken,
+        known: &VerifiedTokens,
         now: UnixTime,
         trace: &mut Trace,
     ) -> Result<Arc<VerifiedCredential>, Denial> {
-        let token = self.verifier.verify(carried.token.expose(), now).await?;
+        let token = self.verified(carried.token.expose(), known, now).await?;
         trace.note("credential", || {
             json!({
                 "credential": carried.name, "issuer": token.issuer_name(), "user": token.user(),
@@ -63,7 +66,23 @@ impl Authenticator {
             })
         });
         trace.note("claims", || json!(**token.claims()));
-        Ok(proven(carried, Proof::Token(Arc::new(token))))
+        Ok(proven(carried, Proof::Token(token)))
+    }
+
+    /// A token that this core has verified before and that still holds, or a verification.
+    async fn verified(
+        &self,
+        text: &str,
+        known: &VerifiedTokens,
+        now: UnixTime,
+    ) -> Result<Arc<VerifiedToken>, Denial> {
+        let holds = |token: &Arc<VerifiedToken>| self.verifier.still_holds(token, now);
+        if let Some(token) = known.find(text, holds) {
+            return Ok(token);
+        }
+        let token = Arc::new(self.verifier.verify(text, now).await?);
+        known.keep(text.into(), Arc::clone(&token), text.len() + token.weight());
+        Ok(token)
     }
 
     /// A session; `None` when it is nobody's.

@@ -6,7 +6,6 @@
 //! its key path and line, and only then resolved into the types below (`resolve/`). Nothing here
 //! opens a port, a key or a connection: each room's `build` does that, and blames a [`KeyPath`].
 
-mod django;
 mod document;
 mod environment;
 mod lines;
@@ -22,7 +21,6 @@ pub mod types;
 mod walk;
 mod words;
 
-pub use django::*;
 pub(crate) use document::yaml_to_json;
 pub use lines::Lines;
 pub use load::{LoadError, Loaded, expand, load, parse, render_fault};

@@ -168,11 +168,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Read { user, by_name } => {
                 let key = key_of(user, by_name);
-                let key = KeyRef {
-                    tenant: &key.tenant,
-                    lookup: &key.lookup,
-                    subject: &key.subject,
-                };
+                let key = KeyRef::of(&key);
                 let (account, version) = model.accounts[user];
                 let fresh = cache.get(key, now);
                 let stale = cache.stale(key, now).map(Cached::Known);

@@ -28,14 +28,6 @@ fn key(tenant: &str, subject: &str) -> Arc<Key> {
     })
 }
 
-fn borrowed(key: &Key) -> KeyRef<'_> {
-    KeyRef {
-        tenant: &key.tenant,
-        lookup: &key.lookup,
-        subject: &key.subject,
-    }
-}
-
 fn row(id: &str, account: &str) -> Answer {
     let Value::Object(row) =
         json!({"id": id, "account": account, "active": true, "memberships": ["m"]})
@@ -69,7 +61,7 @@ fn fill(cache: &Cache, key: &Arc<Key>, answer: Answer, now: Instant) {
 }
 
 fn account_in(cache: &Cache, key: &Key, now: Instant) -> Option<String> {
-    match cache.get(borrowed(key), now)? {
+    match cache.get(KeyRef::of(key), now)? {
         Cached::Known(row) => Some(row.account().unwrap().to_string()),
         Cached::Absent(_) => Some("absent".into()),
     }
@@ -131,7 +123,7 @@ fn e13_absence_is_short_lived_and_gives_way_to_a_row() {
     assert_eq!(account_in(&cache, &key, now).unwrap(), "1");
     fill(&cache, &key, Answer::Absent(Absence::User), now);
     assert_eq!(account_in(&cache, &key, now).unwrap(), "absent");
-    assert!(cache.stale(borrowed(&key), now).is_none());
+    assert!(cache.stale(KeyRef::of(&key), now).is_none());
 }
 
 #[test]
@@ -160,23 +152,28 @@ fn e13_a_flood_of_unknown_users_evicts_no_known_one() {
     assert!(cache.missing.entry_count() <= ABSENT_CAPACITY);
 }
 
-#[test]
-fn a_look_up_by_another_key_is_invalidated_by_what_its_row_names() {
-    let now = Instant::now();
-    let mail = key("a", "bob@example.com");
-    for what in [
+/// Every kind of message that concerns user 7 of tenant a, who is looked up by his address.
+fn what_concerns_bob() -> [Invalidation; 6] {
+    [
         user("a", "7"),
         user("a", "bob@example.com"),
         account("a", "1"),
         account("a", "m"),
         tenant("a"),
         Invalidation::All,
-    ] {
+    ]
+}
+
+#[test]
+fn a_look_up_by_another_key_is_invalidated_by_what_its_row_names() {
+    let now = Instant::now();
+    let mail = key("a", "bob@example.com");
+    for what in what_concerns_bob() {
         let cache = cache();
         fill(&cache, &mail, row("7", "1"), now);
         cache.invalidate(&what);
         assert_eq!(account_in(&cache, &mail, now), None, "{what:?}");
-        assert!(cache.stale(borrowed(&mail), now).is_none(), "{what:?}");
+        assert!(cache.stale(KeyRef::of(&mail), now).is_none(), "{what:?}");
     }
     for what in [
         user("a", "8"),
@@ -195,14 +192,7 @@ fn a_look_up_by_another_key_is_invalidated_by_what_its_row_names() {
 fn e16_a_row_that_was_asked_for_before_an_invalidation_is_refused() {
     let now = Instant::now();
     let mail = key("a", "bob@example.com");
-    for what in [
-        user("a", "7"),
-        user("a", "bob@example.com"),
-        account("a", "1"),
-        account("a", "m"),
-        tenant("a"),
-        Invalidation::All,
-    ] {
+    for what in what_concerns_bob() {
         let cache = cache();
         let ticket = cache.ticket(now);
         cache.invalidate(&what);
@@ -226,9 +216,9 @@ fn e22_stale_serves_only_within_its_bound() {
     let (cache, now) = (cache(), Instant::now());
     let key = key("a", "7");
     fill(&cache, &key, row("7", "1"), now);
-    assert!(cache.stale(borrowed(&key), now + TTL).is_some());
-    assert!(cache.stale(borrowed(&key), now + STALE).is_some());
-    assert!(cache.stale(borrowed(&key), now + TTL + STALE).is_none());
+    assert!(cache.stale(KeyRef::of(&key), now + TTL).is_some());
+    assert!(cache.stale(KeyRef::of(&key), now + STALE).is_some());
+    assert!(cache.stale(KeyRef::of(&key), now + TTL + STALE).is_none());
 }
 
 #[test]
@@ -289,7 +279,7 @@ fn e16_no_interleaving_of_threads_gives_out_an_older_answer() {
                     std::thread::yield_now();
                     cache.store(ticket, &key, row("7", &version.to_string()));
                     let oldest = acknowledged.load(Ordering::SeqCst);
-                    if let Some(cached) = cache.get(borrowed(&key), now) {
+                    if let Some(cached) = cache.get(KeyRef::of(&key), now) {
                         assert!(version_of(cached) >= oldest);
                     }
                 }

@@ -42,6 +42,18 @@ impl Equivalent<Arc<Key>> for KeyRef<'_> {
 }
 
 #[cfg(test)]
+impl<'a> KeyRef<'a> {
+    /// Borrows an owned key.
+    pub(super) fn of(key: &'a Key) -> Self {
+        Self {
+            tenant: &key.tenant,
+            lookup: &key.lookup,
+            subject: &key.subject,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -51,14 +63,6 @@ mod tests {
             lookup: lookup.into(),
             subject: UserId::parse(subject).unwrap(),
         })
-    }
-
-    fn borrowed(key: &Key) -> KeyRef<'_> {
-        KeyRef {
-            tenant: &key.tenant,
-            lookup: &key.lookup,
-            subject: &key.subject,
-        }
     }
 
     #[test]
@@ -72,7 +76,7 @@ mod tests {
         for (i, a) in keys.iter().enumerate() {
             for (j, b) in keys.iter().enumerate() {
                 assert_eq!(a == b, i == j);
-                assert_eq!(borrowed(a).equivalent(b), i == j);
+                assert_eq!(KeyRef::of(a).equivalent(b), i == j);
             }
         }
     }
@@ -81,6 +85,6 @@ mod tests {
     fn borrowed_and_owned_hash_alike() {
         let hasher = ahash::RandomState::new();
         let key = key("a", "default", "5");
-        assert_eq!(hasher.hash_one(&key), hasher.hash_one(borrowed(&key)));
+        assert_eq!(hasher.hash_one(&key), hasher.hash_one(KeyRef::of(&key)));
     }
 }

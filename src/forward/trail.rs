@@ -158,6 +158,7 @@ mod tests {
             body: None,
             connections: 1,
             header_timeout: Duration::from_secs(1),
+            token_cache: 0,
         };
         let head = request.body(()).unwrap().into_parts().0;
         RawRequest::read(head, false, &connection, &limits, &REQUEST_ID)

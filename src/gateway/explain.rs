@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{Request, StatusCode};
 use serde::Serialize;
 
-use super::{Asked, Case, Gateway};
+use super::{Asked, Case, Gateway, Memory};
 use crate::reject;
 use crate::telemetry::{Clock, Step, Trace};
 use crate::wire::ConnectionInfo;
@@ -77,7 +77,10 @@ pub async fn explain(gateway: &Gateway, request: Request<()>, tls: bool) -> Expl
         fault: None,
         now,
     };
-    match gateway.decide(asked, &mut case, &mut trace).await {
+    match gateway
+        .decide(asked, &Memory::of_bytes(0), &mut case, &mut trace)
+        .await
+    {
         Err(rejection) => refusal(&rejection, trace.into_steps()),
         Ok(decided) => {
             let upstream = decided.forward.map(|forward| {

@@ -4,13 +4,16 @@
 //! No identity can appear later than the decider, and none can change after it. One place turns a
 //! failure into a response ([`serve`]), and exactly one audit line is written per decision.
 
+mod answer;
 mod case;
 mod cookies;
 mod endpoints;
 mod explain;
 mod listed;
+mod open;
 mod response;
 mod rooms;
+mod steps;
 mod stream;
 
 use std::any::Any;
@@ -19,24 +22,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
-use crate::audit::{Line, Slot};
-use crate::auth::{Ask, FetchSite, Grant, OriginFacts};
+use crate::auth::{Ask, Grant, VerifiedTokens};
 use crate::config::Access;
-use crate::credential::{Carriers, Presented, RepeatedCookie};
+use crate::credential::Presented;
 use crate::directory::Lease;
 use crate::drain::Drain;
-use crate::forward::{self, BodyFault, BodyWatch, ForwardRequest, RequestBody, UploadRules};
+use crate::forward::{self, BodyWatch, ForwardRequest, Minted};
 use crate::reason::Reason;
-use crate::reject::{self, Rejection};
+use crate::reject::Rejection;
 use crate::route::Matched;
 use crate::telemetry::{Clock, Trace, UnixTime};
 use crate::upstream::{Pools, UpstreamBody};
 use crate::wire::{ConnectionInfo, RawRequest, WireError};
+use open::Open;
 
 pub(crate) use case::Case;
 pub use explain::{Explanation, explain};
@@ -46,15 +49,31 @@ pub use rooms::{Component, Gateway};
 /// What a client is answered with.
 pub type ResponseBody = forward::ResponseBody<UpstreamBody>;
 
-/// `X-Auth-Token-Stale: account` tells a client that its token names another account than the live
-/// one.
-const TOKEN_STALE: HeaderName = HeaderName::from_static("x-auth-token-stale");
-
 /// What one core owns.
 pub struct Core {
     gateway: Arc<Gateway>,
     pools: Pools,
+    memory: Memory,
     drain: Drain,
+}
+
+/// What a core remembers of earlier requests: no identity, only proofs that are dear to make. Whom
+/// a request acts as is asked of the directory each time.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    verified: VerifiedTokens,
+    minted: Minted,
+}
+
+impl Memory {
+    /// An empty one, of at most so many bytes for verified tokens and a quarter of that for what is
+    /// signed.
+    pub(crate) fn of_bytes(bytes: usize) -> Self {
+        Self {
+            verified: VerifiedTokens::of_bytes(bytes),
+            minted: Minted::of_bytes(bytes / 4),
+        }
+    }
 }
 
 /// Which certificate a name leads to, on the connection that a request came over.
@@ -102,6 +121,7 @@ impl Core {
     pub fn new(gateway: Arc<Gateway>, drain: Drain) -> Self {
         let pools = Pools::new(gateway.upstreams(), Arc::clone(&gateway.metrics));
         Self {
+            memory: Memory::of_bytes(gateway.limits.token_cache),
             gateway,
             pools,
             drain,
@@ -142,36 +162,6 @@ pub async fn serve(
     response
 }
 
-/// A request that has not been answered yet. Dropped before that, the client has given it up; what
-/// was granted by then may have been acted on, and has its line all the same.
-struct Open<'a> {
-    gateway: &'a Gateway,
-    case: Case,
-    answered: bool,
-}
-
-impl<'a> Open<'a> {
-    fn new(gateway: &'a Gateway, case: Case) -> Self {
-        gateway.metrics.in_flight.inc();
-        Self {
-            gateway,
-            case,
-            answered: false,
-        }
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.gateway.metrics.in_flight.dec();
-        if !self.answered
-            && let Some(line) = self.case.abandoned(self.gateway.warn_age)
-        {
-            self.gateway.audit.offer(&line);
-        }
-    }
-}
-
 /// One request: decided, acted on, answered.
 async fn straight_line(
     core: &Rc<Core>,
@@ -203,7 +193,9 @@ async fn straight_line(
         fault,
         now,
     };
-    let mut decided = gateway.decide(asked, case, &mut Trace::off()).await?;
+    let mut decided = gateway
+        .decide(asked, &core.memory, case, &mut Trace::off())
+        .await?;
     // Nothing is acted on that cannot be recorded.
     let slot = gateway.audit.reserve().await?;
     case.granted(&decided.grant);
@@ -247,6 +239,7 @@ impl Gateway {
     pub(crate) async fn decide(
         &self,
         asked: Asked<'_>,
+        memory: &Memory,
         case: &mut Case,
         trace: &mut Trace,
     ) -> Result<Decided, Rejection> {
@@ -304,7 +297,7 @@ impl Gateway {
         let seen = (&mut case.evidence, &mut *trace);
         let decision = self
             .authenticator
-            .decide(&matched, &ask, now, slot, seen)
+            .decide(&matched, &ask, &memory.verified, now, slot, seen)
             .await;
         let grant = decision.inspect_err(|_| case.claims(&ask.presented, self.verifier()))?;
         if matched.preflight.is_some() {
@@ -319,7 +312,8 @@ impl Gateway {
                 watch,
             });
         }
-        let forward = clean.authorize(&grant, &ask.presented, &self.forwarder, now)?;
+        let forward =
+            clean.authorize(&grant, &ask.presented, &self.forwarder, &memory.minted, now)?;
         Ok(Decided {
             matched,
             grant,
@@ -327,148 +321,5 @@ impl Gateway {
             lease,
             watch,
         })
-    }
-
-    /// The client's body under its route's limits.
-    fn body(
-        &self,
-        body: Option<Incoming>,
-        version: http::Version,
-        matched: &Matched,
-    ) -> Result<(RequestBody, BodyWatch), BodyFault> {
-        let Some(incoming) = body else {
-            return Ok(RequestBody::empty());
-        };
-        let route = matched.route.config();
-        let rules = UploadRules {
-            limit: route.body_limit,
-            idle: Some(route.timeouts.body_idle),
-            reserved: Arc::clone(self.forwarder.reserved()),
-        };
-        RequestBody::client(incoming, version, &rules)
-    }
-
-    /// Step 1 for TLS: the server name leads to the same certificate and tenant as Host
-    /// (RFC 9110, section 7.4).
-    async fn same_server(
-        &self,
-        raw: &RawRequest,
-        certificate: CertificateOf<'_>,
-    ) -> Result<(), Rejection> {
-        let Some(name) = raw.server_name().filter(|name| *name != raw.host().name()) else {
-            return Ok(());
-        };
-        let elsewhere = certificate(name) != certificate(raw.host().name())
-            || self.tenants.of_host(name).await? != self.tenants.of_host(raw.host().name()).await?;
-        if elsewhere {
-            return Err(Rejection::of(
-                Reason::HostMismatch,
-                "the TLS server name leads elsewhere than the Host",
-            ));
-        }
-        Ok(())
-    }
-
-    fn find(&self, raw: &RawRequest, matched: &Matched) -> Result<Presented, Rejection> {
-        let protocols: Option<Vec<&str>> = raw
-            .websocket()
-            .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());
-        let carriers = Carriers {
-            headers: raw.headers(),
-            cookie: &|name| raw.cookies().one(name).map_err(|_| RepeatedCookie),
-            query: raw.query(),
-            websocket: protocols.as_deref(),
-        };
-        Ok(self
-            .finder
-            .find(&carriers, &matched.route.config().credentials)?)
-    }
-
-    fn origin_facts(&self, raw: &RawRequest) -> OriginFacts {
-        let origin = raw.origin();
-        OriginFacts {
-            websocket: raw.websocket().is_some(),
-            safe_method: matches!(*raw.method(), Method::GET | Method::HEAD | Method::OPTIONS),
-            has_origin: raw.headers().contains_key(http::header::ORIGIN),
-            origin_allowed: origin.is_some_and(|origin| {
-                origin == raw.own_origin() || self.origins.iter().any(|allowed| allowed == origin)
-            }),
-            fetch_site: raw.sec_fetch_site().map(FetchSite::read),
-        }
-    }
-
-    /// The one place where a failure becomes a response, with its audit line.
-    async fn refuse(&self, case: &Case, rejection: Rejection) -> Response<ResponseBody> {
-        // A refusal that cannot be recorded is told as such.
-        let (slot, rejection) = match self.audit.reserve().await {
-            Ok(slot) => (Some(slot), rejection),
-            Err(error) => (None, Rejection::from(error)),
-        };
-        let reason = rejection.reason;
-        self.metrics
-            .decisions
-            .get_or_create(&crate::telemetry::ReasonLabel {
-                reason: reason.code(),
-            })
-            .inc();
-        if reason == Reason::InternalError {
-            tracing::error!(request_id = %case.request_id(), detail = %rejection.detail, "internal error");
-        }
-        let mut response = match case.login(reason) {
-            Some(login) => login,
-            None => reject::response(
-                reason,
-                case.request_id(),
-                &case.audience,
-                rejection.allow.as_deref(),
-            ),
-        };
-        let dead = rejection.dead_cookie;
-        if let Some(Some(delete)) = dead.and_then(|index| self.dead_cookies.get(index)) {
-            response
-                .headers_mut()
-                .append(http::header::SET_COOKIE, delete.clone());
-        }
-        if rejection.closes {
-            response
-                .headers_mut()
-                .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        if let Ok(id) = HeaderValue::from_str(case.request_id()) {
-            response.headers_mut().insert(&self.request_id_header, id);
-        }
-        let line = case.refused(reason, response.status(), &rejection.detail);
-        match slot {
-            Some(slot) => slot.fill(&line),
-            None => self.audit.offer(&line),
-        }
-        response.map(forward::ResponseBody::full)
-    }
-
-    /// The marks that every granted response gets, and its audit line.
-    fn finish<B>(
-        &self,
-        mut response: Response<B>,
-        case: &Case,
-        grant: &Grant,
-        slot: Slot,
-    ) -> (Response<B>, Line) {
-        let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(case.request_id()) {
-            headers.insert(&self.request_id_header, id);
-        }
-        if grant.principal().is_some_and(crate::auth::Principal::stale) {
-            headers.insert(TOKEN_STALE, HeaderValue::from_static("account"));
-        }
-        let reason = grant.reason();
-        self.metrics
-            .decisions
-            .get_or_create(&crate::telemetry::ReasonLabel {
-                reason: reason.code(),
-            })
-            .inc();
-        let line = case.allowed(reason, response.status(), self.warn_age);
-        slot.fill(&line);
-        (response, line)
     }
 }

@@ -3,7 +3,8 @@
 //! A WebSocket's lease is registered before its live look-up. Any other exchange that is still going
 //! on after [`PATIENCE`] gets a lease then, and is decided again at once, so that a change in
 //! between is not missed. A lease ends at the credential's expiry, when the answer is a refusal or
-//! somebody else, at the longest life, and when the process drains.
+//! somebody else, at the longest life, and, where it would not end by itself (WebSockets,
+//! server-sent events), when the process drains.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -36,6 +38,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A response of at most this many known bytes is no stream unless it says so.
 const SHORT: u64 = 256 * 1024;
 
+/// The media type of server-sent events (HTML, section 9.2).
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
 /// Sends a granted request; while the upstream takes its time, the grant is watched.
 pub(super) async fn send_under_lease(
     core: &Rc<Core>,
@@ -58,6 +63,20 @@ pub(super) async fn send_under_lease(
         biased;
         (_, reason) = ended(core, &standing, None, &held) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
         sent = &mut answer => Ok(sent?),
+    }
+}
+
+/// As [`ended`], and at the drain: for what would not end by itself in time.
+async fn ended_or_drained(
+    core: &Core,
+    standing: &Standing,
+    lease: Option<Lease>,
+    held: &AtomicBool,
+) -> (StreamEnd, Reason) {
+    tokio::select! {
+        biased;
+        () = core.drain.closing() => (going_away("draining"), Reason::Draining),
+        end = ended(core, standing, lease, held) => end,
     }
 }
 
@@ -88,7 +107,6 @@ async fn ended(
         let expiry = expiry(core, standing);
         tokio::select! {
             biased;
-            () = core.drain.closing() => return (going_away("draining"), Reason::Draining),
             () = at(expiry) => {
                 let reason = if standing.verified().session().is_some() {
                     Reason::SessionExpired
@@ -229,7 +247,7 @@ pub(super) fn tunnel(
             match &grant {
                 Grant::Member(route, principal) => {
                     let standing = Standing::of(principal, route);
-                    let (end, reason) = ended(&core, &standing, lease, &held).await;
+                    let (end, reason) = ended_or_drained(&core, &standing, lease, &held).await;
                     last.set(Some(reason));
                     end
                 }
@@ -293,7 +311,8 @@ pub(super) fn watch_body(
         return response.map(|body| body.holding((hold, watch, blocker)));
     }
     let standing = Standing::of(principal, route);
-    let (kind, tag) = (kind(&response), tag(&line));
+    let endless = is_event_stream(response.headers());
+    let (kind, tag) = (kind(response.headers()), tag(&line));
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
         reason: Cell::new(None),
@@ -307,7 +326,12 @@ pub(super) fn watch_body(
             core.gateway.metrics.streams.inc();
             let _counted = Counted(Rc::clone(&core));
             let _listed = core.gateway.open_streams.enter(kind, tag, &grant);
-            let (_, reason) = ended(&core, &standing, None, &AtomicBool::new(false)).await;
+            let pending = AtomicBool::new(false);
+            let (_, reason) = if endless {
+                ended_or_drained(&core, &standing, None, &pending).await
+            } else {
+                ended(&core, &standing, None, &pending).await
+            };
             watched.reason.set(Some(reason));
             scissors.now();
         }
@@ -327,18 +351,25 @@ pub(super) fn watch_body(
     })
 }
 
+/// Whether a response goes on until somebody ends it; a download may finish while draining.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().get(..EVENT_STREAM.len()))
+        .is_some_and(|essence| essence.eq_ignore_ascii_case(EVENT_STREAM))
+}
+
 struct Watched {
     reason: Cell<Option<Reason>>,
     is_stream: Cell<bool>,
 }
 
-fn kind(response: &Response<ResponseBody>) -> Kind {
-    let media = response.headers().get(http::header::CONTENT_TYPE);
-    let events = b"text/event-stream";
-    let is_events = media
-        .and_then(|media| media.as_bytes().get(..events.len()))
-        .is_some_and(|media| media.eq_ignore_ascii_case(events));
-    if is_events { Kind::Sse } else { Kind::Body }
+fn kind(headers: &HeaderMap) -> Kind {
+    if is_event_stream(headers) {
+        Kind::Sse
+    } else {
+        Kind::Body
+    }
 }
 
 fn tag(line: &Line) -> Tag {

@@ -11,9 +11,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::{Matched, Preflight, Route};
-use crate::config::{
-    self, Access, Config, CredentialPlace, HostMatch, PathAllowances, TenantSource,
-};
+use crate::config::{self, Access, Config, CredentialPlace, HostMatch, PathAllowances};
 use crate::reason::Reason;
 use crate::wire::RawRequest;
 
@@ -227,16 +225,7 @@ fn vary(config: &Config, route: &config::Route) -> Arc<[HeaderName]> {
             CredentialPlace::Query(_) => None,
         })
         .collect();
-    names.extend(
-        config
-            .tenants
-            .sources
-            .iter()
-            .filter_map(|source| match source {
-                TenantSource::Header(name) => Some(name.clone()),
-                _ => None,
-            }),
-    );
+    names.extend(config.tenants.headers().cloned());
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names.into()

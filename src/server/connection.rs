@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::core::Place;
 use super::deadline::{Abort, Activity, Deadlined, InProgress, Timeouts};
 use super::proxy::announced;
 use super::sending::{self, Sending};
@@ -54,8 +55,14 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Serves a connection to its end.
-    pub(super) async fn serve(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr) {
+    /// Serves a connection to its end, or until it becomes a tunnel; `place` lives as long as its
+    /// socket.
+    pub(super) async fn serve(
+        self: Rc<Self>,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+    ) {
         let metrics = &self.core.gateway().metrics;
         if super::listen::prepare(&stream).is_err() {
             return;
@@ -92,9 +99,10 @@ impl Door {
                 let Some(multiplexed) = self.prior_knowledge(&stream).await else {
                     return;
                 };
-                self.speak(stream, info(false, None), multiplexed).await;
+                self.speak(stream, info(false, None), multiplexed, place)
+                    .await;
             }
-            None => self.speak(stream, info(false, None), false).await,
+            None => self.speak(stream, info(false, None), false, place).await,
             Some((acceptor, _)) => {
                 let handshake = tokio::time::timeout_at(deadline, acceptor.accept(stream)).await;
                 let Ok(Ok(stream)) = handshake else {
@@ -107,7 +115,7 @@ impl Door {
                     .server_name()
                     .map(|name| Arc::from(name.to_ascii_lowercase()));
                 let multiplexed = session.alpn_protocol() == Some(b"h2");
-                self.speak(stream, info(true, server_name), multiplexed)
+                self.speak(stream, info(true, server_name), multiplexed, place)
                     .await;
             }
         }
@@ -142,8 +150,13 @@ impl Door {
             .flatten()
     }
 
-    async fn speak<S>(self: &Rc<Self>, stream: S, info: ConnectionInfo, multiplexed: bool)
-    where
+    async fn speak<S>(
+        self: &Rc<Self>,
+        stream: S,
+        info: ConnectionInfo,
+        multiplexed: bool,
+        place: Place,
+    ) where
         S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::default());
@@ -152,7 +165,13 @@ impl Door {
             idle: IDLE.max(self.limits.header_timeout),
             write: self.core.gateway().write_timeout,
         };
-        let stream = Deadlined::new(stream, Arc::clone(&activity), timeouts, multiplexed);
+        let stream = Deadlined::new(
+            stream,
+            Arc::clone(&activity),
+            timeouts,
+            multiplexed,
+            Box::new(place),
+        );
         let peer = info.peer;
         let mut service = Serve {
             door: Rc::clone(self),

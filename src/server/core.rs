@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::LocalSet;
 
 use super::connection::Door;
 use super::tls::Certificates;
 use crate::config::Listener;
-use crate::drain::Drain;
+use crate::drain::{Blocker, Drain};
 use crate::gateway::{Core, Gateway};
 use crate::telemetry::Metrics;
 
@@ -100,13 +100,8 @@ async fn accept(socket: TcpListener, door: Rc<Door>, connections: Arc<Semaphore>
                 let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
                     return;
                 };
-                let blocker = drain.blocker();
-                let (door, metrics) = (Rc::clone(&door), Arc::clone(&metrics));
-                tokio::task::spawn_local(async move {
-                    let open = Open::begin(metrics);
-                    door.serve(stream, peer).await;
-                    drop((open, permit, blocker));
-                });
+                let place = Place::taken(Arc::clone(&metrics), permit, drain.blocker());
+                tokio::task::spawn_local(Rc::clone(&door).serve(stream, peer, place));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -119,19 +114,28 @@ async fn accept(socket: TcpListener, door: Rc<Door>, connections: Arc<Semaphore>
     }
 }
 
-/// A connection counts as open as long as this lives, however its task ends.
-struct Open(Arc<Metrics>);
+/// A client connection's place: it counts as open, against `limits.connections`, and the end of the
+/// process waits for it, as long as this lives.
+pub(super) struct Place {
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+    _blocker: Blocker,
+}
 
-impl Open {
-    fn begin(metrics: Arc<Metrics>) -> Self {
+impl Place {
+    fn taken(metrics: Arc<Metrics>, permit: OwnedSemaphorePermit, blocker: Blocker) -> Self {
         metrics.connections.inc();
-        Self(metrics)
+        Self {
+            metrics,
+            _permit: permit,
+            _blocker: blocker,
+        }
     }
 }
 
-impl Drop for Open {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.dec();
+        self.metrics.connections.dec();
     }
 }
 

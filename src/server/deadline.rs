@@ -10,6 +10,7 @@
 //! It is also the place where a connection ends by a reset instead of in order, so that the client
 //! cannot take a response that broke off for a whole one.
 
+use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -113,6 +114,9 @@ pub(super) struct Deadlined<S: Abort> {
     multiplexed: bool,
     /// Reads since it last had nothing to read, or gave way.
     turns: u8,
+    /// Its place among the open connections, given back when the socket is closed: after an upgrade
+    /// that is later than the end of hyper's connection.
+    _place: Box<dyn Any + Send>,
 }
 
 impl<S: Abort> Deadlined<S> {
@@ -121,6 +125,7 @@ impl<S: Abort> Deadlined<S> {
         activity: Arc<Activity>,
         timeouts: Timeouts,
         multiplexed: bool,
+        place: Box<dyn Any + Send>,
     ) -> Self {
         let read_sleep = Box::pin(tokio::time::sleep(timeouts.head));
         Self {
@@ -132,6 +137,7 @@ impl<S: Abort> Deadlined<S> {
             write_sleep: None,
             multiplexed,
             turns: 0,
+            _place: place,
         }
     }
 
@@ -294,7 +300,13 @@ mod tests {
         let activity = Arc::new(Activity::default());
         (
             client,
-            Deadlined::new(server, Arc::clone(&activity), TIMEOUTS, multiplexed),
+            Deadlined::new(
+                server,
+                Arc::clone(&activity),
+                TIMEOUTS,
+                multiplexed,
+                Box::new(()),
+            ),
             activity,
         )
     }

@@ -16,16 +16,7 @@ const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// Binds `address`. With `shared` other sockets of this process may bind it too.
 pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        // `[::]` and `0.0.0.0` are two addresses, whatever the system's default is.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
+    let socket = socket_for(address)?;
     socket.set_nonblocking(true)?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -41,15 +32,7 @@ pub(crate) fn must_be_free(address: SocketAddr) -> io::Result<()> {
     if address.port() == 0 {
         return Ok(());
     }
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
+    let socket = socket_for(address)?;
     socket.bind(&address.into())?;
     socket.listen(1)
 }
@@ -58,4 +41,19 @@ pub(crate) fn must_be_free(address: SocketAddr) -> io::Result<()> {
 pub(crate) fn prepare(stream: &tokio::net::TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+}
+
+/// A TCP socket that can be bound to `address`.
+fn socket_for(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        // `[::]` and `0.0.0.0` are two addresses, whatever the system's default is.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    Ok(socket)
 }

@@ -38,6 +38,8 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// Open streams under a lease.
     pub streams: Gauge,
+    /// Tokens verified, those remembered from earlier requests not counted.
+    pub token_verifications: Counter,
     /// Directory answers out of the cache.
     pub directory_hits: Counter,
     /// Look-ups at the directory's source.
@@ -94,6 +96,10 @@ impl Metrics {
             "protocol_errors",
             "Client connections that ended in a TLS or protocol error",
         );
+        let token_verifications = counter(
+            "token_verifications",
+            "Tokens verified, those remembered from earlier requests not counted",
+        );
         let directory_hits = counter("directory_hits", "Directory answers out of the cache");
         let directory_lookups = counter("directory_lookups", "Look-ups at the directory's source");
         let directory_errors = counter("directory_errors", "Directory look-ups that failed");
@@ -136,6 +142,7 @@ impl Metrics {
             protocol_errors,
             in_flight,
             streams,
+            token_verifications,
             directory_hits,
             directory_lookups,
             directory_errors,

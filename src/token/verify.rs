@@ -92,6 +92,13 @@ impl VerifiedToken {
         self.judged.issued_at
     }
 
+    /// About how many bytes it takes in memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let claim = |(name, value): (&String, &Value)| name.len() + json_weight(value);
+        size_of::<Self>() + self.claims.iter().map(claim).sum::<usize>()
+    }
+
     /// `jti`, where it has one.
     #[must_use]
     pub fn jti(&self) -> Option<&str> {
@@ -132,6 +139,7 @@ pub struct Verifier {
     issuers: Vec<Issuer>,
     by_iss: HashMap<Option<String>, usize, ahash::RandomState>,
     fetcher: Fetcher,
+    metrics: Arc<Metrics>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -165,6 +173,7 @@ impl Verifier {
             issuers: built,
             by_iss,
             fetcher,
+            metrics: Arc::clone(metrics),
             tasks: Mutex::default(),
         })
     }
@@ -186,6 +195,7 @@ impl Verifier {
 
     /// Verifies a token; waits only where its key is not known yet and may be fetched.
     pub async fn verify(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
+        self.metrics.token_verifications.inc();
         let read = jose::read(token)?;
         let (index, issuer) = self.issuer_of(&read)?;
         match (attempt(index, issuer, &read, now), issuer.live()) {
@@ -296,6 +306,20 @@ fn attempt(
         judged,
         claims: Arc::new(read.claims.clone()),
     })
+}
+
+/// About how many bytes a claim takes: its own, and what the map keeps for it.
+fn json_weight(value: &Value) -> usize {
+    const NODE: usize = 64;
+    NODE + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(json_weight).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| name.len() + json_weight(value))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
 }
 
 #[cfg(test)]

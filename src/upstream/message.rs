@@ -29,6 +29,14 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
     .contains(method)
 }
 
+/// Whether an upstream that knows this method reads a body with it. Content has no defined use in
+/// GET, HEAD, DELETE and OPTIONS (RFC 9110, sections 9.3.1, 9.3.2, 9.3.5 and 9.3.7): a server may
+/// leave it in the connection and read it as a request of its own, whose response the next request
+/// on that connection would get.
+pub(super) fn expects_content(method: &Method) -> bool {
+    ![Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS].contains(method)
+}
+
 /// The same request again; only for one without a body.
 pub(super) fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     let mut copy = Request::new(RequestBody::Empty);

@@ -9,6 +9,8 @@
 //! beyond what the protocol version itself demands, and never sends a request twice that may have
 //! been acted on.
 
+mod answer;
+mod attempts;
 mod body;
 mod connect;
 mod error;
@@ -18,6 +20,7 @@ mod h2;
 mod link;
 mod message;
 mod outgoing;
+mod pipe;
 mod pool;
 mod response;
 mod send;

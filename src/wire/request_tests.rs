@@ -15,6 +15,7 @@ fn limits() -> Limits {
         body: None,
         connections: 10,
         header_timeout: Duration::from_secs(10),
+        token_cache: 0,
     }
 }
 

@@ -2,12 +2,12 @@
 //! are not one.
 
 use countersign::credential::Presented;
-use countersign::forward::{Forwarder, SanitizedRequest};
+use countersign::forward::{Forwarder, Minted, SanitizedRequest};
 use countersign::ids::{TenantId, UserId};
 use countersign::telemetry::UnixTime;
 
-fn write(request: SanitizedRequest, forwarder: &Forwarder, tenant: TenantId, user: UserId, now: UnixTime) {
-    let _ = request.authorize(&(tenant, user), &Presented::default(), forwarder, now);
+fn write(request: SanitizedRequest, forwarder: &Forwarder, minted: &Minted, tenant: TenantId, user: UserId, now: UnixTime) {
+    let _ = request.authorize(&(tenant, user), &Presented::default(), forwarder, minted, now);
 }
 
 fn main() {}

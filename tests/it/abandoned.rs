@@ -1,9 +1,7 @@
 //! Clients that leave before their answer: what the upstream may have acted on is recorded, and
 //! nothing of the request is left.
 
-use std::time::Duration;
-
-use crate::harness::{Gate, PATIENCE, Recorder, Request, Scene, Token};
+use crate::harness::{Gate, Recorder, Request, Scene, Token, until};
 
 /// A gateway whose upstream answers only when the gate opens.
 fn behind(gate: &Gate) -> Scene {
@@ -25,19 +23,13 @@ fn token() -> String {
     Token::user("5").account("12").signed()
 }
 
-/// There is no event for "a metric has changed", so this asks again and again.
 #[track_caller]
 fn nothing_in_flight(scene: &Scene) {
-    let deadline = std::time::Instant::now() + PATIENCE;
     let wanted = "countersign_requests_in_flight 0\n";
-    while std::time::Instant::now() < deadline {
+    until("nothing is in flight", || {
         let metrics = scene.gateway.admin(&Request::get("/metrics")).text();
-        if metrics.contains(wanted) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("requests are still in flight");
+        metrics.contains(wanted)
+    });
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::directory::until;
 use crate::harness::{
-    Database, Ended, Gate, Recorder, Request, Scene, Token, WebSocket, echo_messages,
+    Database, Ended, Gate, Recorder, Request, Scene, Token, WebSocket, echo_messages, until,
     upgrade_headers,
 };
 

@@ -59,6 +59,9 @@ pub struct Limits {
     pub connections: u32,
     /// Deadline of the TLS handshake, the first byte and a request's head.
     pub header_timeout: Duration,
+    /// What each core remembers of tokens that it has verified; a quarter of it for what it has
+    /// signed. 0: every token is verified, and everything signed, each time.
+    pub token_cache: Size,
 }
 
 impl Default for Limits {
@@ -70,6 +73,7 @@ impl Default for Limits {
             body: None,
             connections: 10_000,
             header_timeout: Duration::secs(10),
+            token_cache: Size(32 << 20),
         }
     }
 }

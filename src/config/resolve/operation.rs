@@ -45,6 +45,7 @@ pub(super) fn limits(raw: &raw::Limits, cx: &mut Context<'_>) -> Limits {
         body: raw.body.map(|size| size.0),
         connections: bytes(raw.connections.into()),
         header_timeout: cx.positive(&at.key("header_timeout"), raw.header_timeout),
+        token_cache: bytes(raw.token_cache.0),
     }
 }
 

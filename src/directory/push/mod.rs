@@ -12,6 +12,7 @@ mod again;
 mod inbox;
 mod line;
 mod outbox;
+mod peer;
 mod postgres;
 mod redis;
 

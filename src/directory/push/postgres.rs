@@ -6,27 +6,21 @@
 //! (pgbouncer in transaction mode) are noticed within [`BEAT`] and [`ANSWER`].
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
 use sqlx::{ConnectOptions, Connection, Executor, Postgres};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::inbox::Inbox;
+use super::peer::{ANSWER, BEAT, Peer, Publisher};
 use crate::config::{self, Fault};
-
-/// Time between two heartbeats.
-const BEAT: Duration = Duration::from_secs(2);
-/// How long the server may take for anything that the listener asks of it.
-const ANSWER: Duration = Duration::from_secs(3);
 
 pub(super) struct Notify {
     options: PgConnectOptions,
     channel: String,
     /// The connection that publishes.
-    publisher: Mutex<Option<PgConnection>>,
+    publisher: Publisher<PgConnection>,
 }
 
 impl std::fmt::Debug for Notify {
@@ -52,35 +46,13 @@ impl Notify {
                 .application_name("countersign-push")
                 .disable_statement_logging(),
             channel: config.channel.clone(),
-            publisher: Mutex::default(),
+            publisher: Publisher::default(),
         })
     }
 
-    /// Sends a message, on a new connection where the kept one has died.
+    /// Sends a message.
     pub(super) async fn publish(&self, message: &str) -> Result<(), String> {
-        let mut kept = self.publisher.lock().await;
-        // Taken out while it is used: a deadline that ends this closes it.
-        if let Some(mut connection) = kept.take()
-            && self.send(&mut connection, message).await.is_ok()
-        {
-            *kept = Some(connection);
-            return Ok(());
-        }
-        let connected = PgConnection::connect_with(&self.options).await;
-        let mut connection = connected.map_err(|error| blamed(&error))?;
-        let sent = self.send(&mut connection, message).await;
-        sent.map_err(|error| blamed(&error))?;
-        *kept = Some(connection);
-        Ok(())
-    }
-
-    async fn send(&self, connection: &mut PgConnection, message: &str) -> Result<(), sqlx::Error> {
-        sqlx::query::<Postgres>("SELECT pg_catalog.pg_notify($1, $2)")
-            .bind(self.channel.clone())
-            .bind(message.to_owned())
-            .execute(connection)
-            .await
-            .map(drop)
+        self.publisher.publish(self, message).await
     }
 
     /// One connection, from its beginning to its end.
@@ -94,11 +66,11 @@ impl Notify {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(self.options.clone());
-        let mut listener = in_time(PgListener::connect_with(&pool)).await?;
+        let mut listener = Self::in_time(PgListener::connect_with(&pool)).await?;
         listener.eager_reconnect(false);
         listener.ignore_pool_close_event(true);
         let mut pulse = Pulse::new(&self.channel)?;
-        in_time(listener.listen_all([self.channel.as_str(), pulse.channel.as_str()])).await?;
+        Self::in_time(listener.listen_all([self.channel.as_str(), pulse.channel.as_str()])).await?;
 
         let mut is_up = false;
         loop {
@@ -118,16 +90,45 @@ impl Notify {
                         }
                     }
                     Ok(None) => return Err("the server closed the connection".into()),
-                    Err(error) => return Err(blamed(&error)),
+                    Err(error) => return Err(Self::blamed(&error)),
                 },
                 () = sleep_until(pulse.due) => {
                     let beat = pulse.beat()?;
                     let beat = sqlx::query::<Postgres>("SELECT pg_catalog.pg_notify($1, $2)")
                         .bind(pulse.channel.clone())
                         .bind(beat);
-                    in_time((&mut listener).execute(beat)).await?;
+                    Self::in_time((&mut listener).execute(beat)).await?;
                 }
             }
+        }
+    }
+}
+
+impl Peer for Notify {
+    type Connection = PgConnection;
+    type Error = sqlx::Error;
+
+    async fn connect(&self) -> Result<Self::Connection, Self::Error> {
+        PgConnection::connect_with(&self.options).await
+    }
+
+    async fn send(&self, connection: &mut PgConnection, message: &str) -> Result<(), Self::Error> {
+        sqlx::query::<Postgres>("SELECT pg_catalog.pg_notify($1, $2)")
+            .bind(self.channel.clone())
+            .bind(message.to_owned())
+            .execute(connection)
+            .await
+            .map(drop)
+    }
+
+    fn blamed(error: &Self::Error) -> String {
+        match error {
+            sqlx::Error::Database(database) => match database.code() {
+                Some(code) => format!("{} (SQLSTATE {code})", database.message()),
+                None => database.message().to_owned(),
+            },
+            sqlx::Error::PoolTimedOut => "the server does not answer".into(),
+            error => error.to_string(),
         }
     }
 }
@@ -176,24 +177,5 @@ impl Pulse {
         } else if self.awaited.is_some() {
             self.due = Instant::now() + ANSWER;
         }
-    }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, String> {
-    match timeout(ANSWER, work).await {
-        Ok(done) => done.map_err(|error| blamed(&error)),
-        Err(_) => Err("the server does not answer".into()),
-    }
-}
-
-/// The error as the log and `/readyz` tell it; it never holds the URL.
-fn blamed(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(database) => match database.code() {
-            Some(code) => format!("{} (SQLSTATE {code})", database.message()),
-            None => database.message().to_owned(),
-        },
-        sqlx::Error::PoolTimedOut => "the server does not answer".into(),
-        error => error.to_string(),
     }
 }

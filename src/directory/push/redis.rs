@@ -4,28 +4,21 @@
 //! told as such and never replaced behind our back. A PING on the subscribed connection notices a
 //! half-open socket and a stopped server within [`BEAT`] and [`ANSWER`].
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::inbox::Inbox;
+use super::peer::{ANSWER, BEAT, Peer, Publisher};
 use crate::config::{self, Fault};
-
-/// Time between two heartbeats.
-const BEAT: Duration = Duration::from_secs(2);
-/// How long the server may take for anything that is asked of it.
-const ANSWER: Duration = Duration::from_secs(3);
 
 pub(super) struct PubSub {
     client: Client,
     channel: String,
     /// The connection that publishes.
-    publisher: Mutex<Option<MultiplexedConnection>>,
+    publisher: Publisher<MultiplexedConnection>,
 }
 
 /// Without the client, which knows the password.
@@ -50,52 +43,20 @@ impl PubSub {
         Ok(Self {
             client,
             channel: config.channel.clone(),
-            publisher: Mutex::default(),
+            publisher: Publisher::default(),
         })
     }
 
-    /// Sends a message, on a new connection where the kept one has died.
+    /// Sends a message.
     pub(super) async fn publish(&self, message: &str) -> Result<(), String> {
-        let mut kept = self.publisher.lock().await;
-        // Taken out while it is used: a deadline that ends this closes it.
-        if let Some(mut connection) = kept.take()
-            && self.send(&mut connection, message).await.is_ok()
-        {
-            *kept = Some(connection);
-            return Ok(());
-        }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(ANSWER))
-            .set_response_timeout(Some(ANSWER));
-        let connected = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await;
-        let mut connection = connected.map_err(|error| blamed(&error))?;
-        let sent = self.send(&mut connection, message).await;
-        sent.map_err(|error| blamed(&error))?;
-        *kept = Some(connection);
-        Ok(())
-    }
-
-    async fn send(
-        &self,
-        connection: &mut MultiplexedConnection,
-        message: &str,
-    ) -> Result<(), RedisError> {
-        redis::cmd("PUBLISH")
-            .arg(&self.channel)
-            .arg(message)
-            .query_async::<i64>(connection)
-            .await
-            .map(drop)
+        self.publisher.publish(self, message).await
     }
 
     /// One connection, from its beginning to its end.
     pub(super) async fn listen(&self, inbox: &Inbox) -> Result<(), String> {
-        let connection = in_time(self.client.get_async_pubsub()).await?;
+        let connection = Self::in_time(self.client.get_async_pubsub()).await?;
         let (mut sink, mut stream) = connection.split();
-        in_time(sink.subscribe(&self.channel)).await?;
+        Self::in_time(sink.subscribe(&self.channel)).await?;
         if inbox.up().await.is_err() {
             return Ok(());
         }
@@ -119,7 +80,7 @@ impl PubSub {
                 }
                 answer = &mut ping, if awaited => {
                     if let Some(Err(error)) = answer {
-                        return Err(blamed(&error));
+                        return Err(Self::blamed(&error));
                     }
                     (awaited, due) = (false, Instant::now() + BEAT);
                 }
@@ -137,18 +98,37 @@ impl PubSub {
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, RedisError>>) -> Result<T, String> {
-    match timeout(ANSWER, work).await {
-        Ok(done) => done.map_err(|error| blamed(&error)),
-        Err(_) => Err("the server does not answer".into()),
-    }
-}
+impl Peer for PubSub {
+    type Connection = MultiplexedConnection;
+    type Error = RedisError;
 
-/// The error as the log and `/readyz` tell it; it never holds the URL.
-fn blamed(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        (Some(code), None) => code.to_owned(),
-        (None, _) => error.category().to_owned(),
+    async fn connect(&self) -> Result<Self::Connection, Self::Error> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(ANSWER))
+            .set_response_timeout(Some(ANSWER));
+        self.client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+    }
+
+    async fn send(
+        &self,
+        connection: &mut Self::Connection,
+        message: &str,
+    ) -> Result<(), Self::Error> {
+        redis::cmd("PUBLISH")
+            .arg(&self.channel)
+            .arg(message)
+            .query_async::<i64>(connection)
+            .await
+            .map(drop)
+    }
+
+    fn blamed(error: &Self::Error) -> String {
+        match (error.code(), error.detail()) {
+            (Some(code), Some(detail)) => format!("{code} {detail}"),
+            (Some(code), None) => code.to_owned(),
+            (None, _) => error.category().to_owned(),
+        }
     }
 }

@@ -71,7 +71,7 @@ async fn c18_responses_with_two_readings_are_refused_and_their_connections_close
 async fn c19_a_truncated_body_is_an_error() {
     core(async {
         for answer in [
-            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
+            CUT_SHORT,
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
@@ -131,8 +131,7 @@ async fn c13_interim_responses_are_skipped() {
         let (listener, address) = listen().await;
         let pools = pools(upstream(&[address]));
         let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
+            let mut stream = accept_request(&listener).await;
             for _ in 0..50 {
                 say(
                     &mut stream,
@@ -180,8 +179,7 @@ async fn c9_an_early_response_is_delivered_and_its_connection_not_reused() {
             .send(Ok(Frame::data(Bytes::from_static(b"half"))))
             .unwrap();
         let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
+            let mut stream = accept_request(&listener).await;
             say(
                 &mut stream,
                 "HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig",
@@ -225,8 +223,7 @@ async fn c7_a_failed_upload_never_looks_complete() {
                 }
                 drop(chunks);
                 let serve = async {
-                    let mut stream = accept(&listener).await;
-                    head(&mut stream).await;
+                    let mut stream = accept_request(&listener).await;
                     let mut rest = Vec::new();
                     let _ = stream.read_to_end(&mut rest).await;
                     assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
@@ -246,11 +243,7 @@ async fn c12_a_caller_who_goes_away_takes_the_connection_with_him() {
         let (listener, address) = listen().await;
         let pools = pools(upstream(&[address]));
         // Before the head of the response.
-        let asked = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
-            stream
-        };
+        let asked = accept_request(&listener);
         let mut stream = tokio::select! {
             biased;
             stream = asked => stream,
@@ -259,13 +252,8 @@ async fn c12_a_caller_who_goes_away_takes_the_connection_with_him() {
         assert_eq!(head(&mut stream).await, "", "closed");
         // Within the body of the response.
         let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
-            say(
-                &mut stream,
-                "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
-            )
-            .await;
+            let mut stream = accept_request(&listener).await;
+            say(&mut stream, CUT_SHORT).await;
             stream
         };
         let (mut stream, response) = tokio::join!(serve, pools.dispatch(get("/2")));
@@ -288,8 +276,7 @@ async fn another_requests_id_is_withheld() {
             let mut request = get("/");
             request.request_id = Some(("x-request-id".parse().unwrap(), "r1".parse().unwrap()));
             let serve = async {
-                let mut stream = accept(&listener).await;
-                head(&mut stream).await;
+                let mut stream = accept_request(&listener).await;
                 let answer =
                     format!("HTTP/1.1 200 OK\r\nx-request-id: {echo}\r\ncontent-length: 0\r\n\r\n");
                 say(&mut stream, &answer).await;

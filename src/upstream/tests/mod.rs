@@ -143,6 +143,13 @@ async fn head(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// Accepts a connection, and reads the head of its first request.
+async fn accept_request(listener: &TcpListener) -> TcpStream {
+    let mut stream = accept(listener).await;
+    head(&mut stream).await;
+    stream
+}
+
 fn path_of(head: &str) -> &str {
     head.split(' ').nth(1).unwrap_or_default()
 }
@@ -150,6 +157,9 @@ fn path_of(head: &str) -> &str {
 async fn say(stream: &mut TcpStream, text: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
 }
+
+/// A response that promises more than it holds.
+const CUT_SHORT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
 
 fn ok(body: &str) -> String {
     format!(

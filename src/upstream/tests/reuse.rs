@@ -107,8 +107,7 @@ async fn an_idle_connection_does_not_outlive_its_time() {
             ..get("/")
         };
         let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
+            let mut stream = accept_request(&listener).await;
             say(&mut stream, &ok("x")).await;
             assert_eq!(head(&mut stream).await, "", "closed in order, unasked");
         };

@@ -23,8 +23,7 @@ async fn a_head_that_does_not_come_is_a_timeout() {
         let (listener, address) = listen().await;
         let pools = pools(upstream(&[address]));
         let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
+            let mut stream = accept_request(&listener).await;
             assert_eq!(head(&mut stream).await, "", "closed, and not asked again");
         };
         let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(get("/"))));
@@ -39,8 +38,7 @@ async fn c13_endless_interim_responses_do_not_hold_the_deadline_off() {
         let (listener, address) = listen().await;
         let pools = pools(upstream(&[address]));
         tokio::task::spawn_local(async move {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
+            let mut stream = accept_request(&listener).await;
             while stream
                 .write_all(b"HTTP/1.1 102 Processing\r\n\r\n")
                 .await
@@ -61,13 +59,8 @@ async fn a_body_that_falls_silent_is_an_error_and_no_end() {
         let (listener, address) = listen().await;
         let pools = pools(upstream(&[address]));
         let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
-            say(
-                &mut stream,
-                "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
-            )
-            .await;
+            let mut stream = accept_request(&listener).await;
+            say(&mut stream, CUT_SHORT).await;
             assert_eq!(head(&mut stream).await, "", "closed");
         };
         let ask = async {
@@ -90,8 +83,7 @@ async fn an_upload_that_the_client_stalls_is_the_clients() {
         let request = Request::post("/").header("content-length", 10);
         let request = outgoing(request.body(StreamBody::new(stalled)).unwrap());
         let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
+            let mut stream = accept_request(&listener).await;
             assert_eq!(head(&mut stream).await, "", "closed");
         };
         let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(request)));
@@ -111,11 +103,7 @@ async fn an_upload_that_the_upstream_does_not_read_is_the_upstreams() {
         });
         let request = Request::post("/").header("transfer-encoding", "chunked");
         let request = outgoing(request.body(StreamBody::new(endless)).unwrap());
-        let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
-            stream
-        };
+        let serve = accept_request(&listener);
         let (_stream, answer) = tokio::join!(serve, pools.dispatch(hurried(request)));
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
@@ -143,8 +131,7 @@ async fn the_heads_deadline_begins_after_the_upload() {
             drop(sender);
         };
         let serve = async {
-            let mut stream = accept(&listener).await;
-            head(&mut stream).await;
+            let mut stream = accept_request(&listener).await;
             while !matches!(head(&mut stream).await.as_str(), end if end.ends_with("0\r\n\r\n")) {}
             say(&mut stream, &ok("got it")).await;
             stream

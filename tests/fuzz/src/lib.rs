@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use countersign::config::{self, Config};
+use countersign::config::{self, Config, DjangoSession};
 use countersign::wire::{ConnectionInfo, RawRequest, Unreadable};
 use http::request::Parts;
 use http::{HeaderName, Version};
@@ -45,6 +45,35 @@ pub fn configuration() -> Config {
     config::parse(CONFIG, Path::new("/nonexistent"), "fuzz.yaml", &environment)
         .unwrap_or_else(|error| panic!("{error}"))
         .config
+}
+
+/// The secret of the Django app.
+pub const DJANGO_SECRET: &[u8] = b"django-secret-of-the-fuzz-targets-0123456789-abcdefghij";
+
+const DJANGO: &str = r#"
+issuers: [ { secret: "${JWT_SECRET}", algorithms: [HS256] } ]
+credentials: [ { django_session: { secret_key: "${DJANGO_SECRET_KEY}", store: { database: { table: django_session } } } } ]
+directory:
+  source:
+    postgres: { url: "postgres://app@127.0.0.1/app", lookups: { default: "SELECT id, account, active, password AS session_auth FROM users WHERE id = $user" } }
+upstreams: [ { name: app, servers: ["http://127.0.0.1:8000"] } ]
+"#;
+
+/// The Django sessions of the session target.
+pub fn django_session() -> DjangoSession {
+    let environment = |name: &str| {
+        let secret = match name {
+            "JWT_SECRET" => SECRET,
+            "DJANGO_SECRET_KEY" => DJANGO_SECRET,
+            _ => return None,
+        };
+        Some(String::from_utf8_lossy(secret).into_owned())
+    };
+    let config = config::parse(DJANGO, Path::new("/nonexistent"), "fuzz.yaml", &environment)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .config;
+    let session = config.credentials.iter().find_map(|one| one.django_session.as_deref());
+    session.expect("a Django session").clone()
 }
 
 /// A connection from a stranger.

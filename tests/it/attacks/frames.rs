@@ -225,8 +225,17 @@ pub(super) fn string(bytes: &mut Vec<u8>, text: &[u8]) {
 
 /// The fields of a GET by this caller.
 pub(super) fn get<'a>(path: &'a str, bearer: &'a str) -> Vec<(&'a str, &'a str)> {
+    fields("GET", path, bearer)
+}
+
+/// The fields of a POST by this caller.
+pub(super) fn post<'a>(path: &'a str, bearer: &'a str) -> Vec<(&'a str, &'a str)> {
+    fields("POST", path, bearer)
+}
+
+fn fields<'a>(method: &'a str, path: &'a str, bearer: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut fields = vec![
-        (":method", "GET"),
+        (":method", method),
         (":scheme", "http"),
         (":authority", "app.test"),
         (":path", path),

@@ -306,15 +306,8 @@ fn b21_every_spelling_of_a_host_is_one_tenant_or_none() {
 #[test]
 fn b22_a_connection_for_one_tenant_serves_no_other() {
     let authority = Authority::new();
-    let (certificate, key) = authority.issue(&["a.example.test", "b.example.test"]);
     let scene = Scene::with(|builder| {
-        tenants(builder)
-            .file("tls.crt", &certificate)
-            .file("tls.key", &key)
-            .set(
-                "listeners",
-                "[ { address: \"127.0.0.1:{{port}}\", tls: { certificate: tls.crt, private_key: { file: tls.key } } } ]",
-            )
+        tenants(builder).tls(&authority, &["a.example.test", "b.example.test"])
     });
     let address = scene.gateway.address();
     let mut client = Client::tls(address, "a.example.test", &authority);

@@ -4,7 +4,9 @@
 use serde_json::json;
 
 use super::{get, member, never_written, token};
-use crate::harness::{Exchange, Key, Recorder, Request, Scene, Token, upgrade_headers};
+use crate::harness::{
+    Exchange, Key, KeyServer, Recorder, Request, Scene, Token, key_set, upgrade_headers,
+};
 
 const EVIL: &str = "evil-7";
 
@@ -62,8 +64,7 @@ fn b29_an_upstream_cannot_speak_in_the_gateways_name() {
 #[test]
 fn b29_whoever_serves_keys_or_records_sees_no_credential() {
     let key = Key::generate("ES256").with_kid("one");
-    let set = json!({ "keys": [key.jwk()] });
-    let keys = Recorder::answering(move |exchange: &mut Exchange<'_>| exchange.respond_json(&set));
+    let keys = KeyServer::serving(key_set(&[&key]));
     let directory = Recorder::answering(|exchange: &mut Exchange<'_>| {
         if exchange.path().ends_with("/5") {
             exchange.respond_json(&json!({ "id": "5", "account_id": "12", "is_active": true }));

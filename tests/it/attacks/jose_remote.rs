@@ -2,16 +2,18 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{get, never_written, refuses_token, token};
-use crate::harness::{Authority, Exchange, Key, PATIENCE, Recorder, Request, Scene, sign_parts};
+use crate::harness::{
+    Authority, Exchange, Key, KeyServer, Recorder, Request, Scene, key_set, sign_parts, until,
+};
 
 /// An issuer of this name, with its own `iss` and these lines.
 fn issuer(name: &str, lines: &str) -> String {
@@ -34,20 +36,6 @@ fn key(kid: &str) -> Key {
     Key::generate("ES256").with_kid(kid)
 }
 
-fn set(keys: &[&Key]) -> Value {
-    let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
-    json!({ "keys": keys })
-}
-
-#[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
 fn status(scene: &Scene, token: &str) -> u16 {
     scene.gateway.send(&get(token)).status()
 }
@@ -55,14 +43,7 @@ fn status(scene: &Scene, token: &str) -> u16 {
 #[test]
 fn a37_rotation_is_followed_also_by_remembered_tokens() {
     let (old, new) = (key("old"), key("new"));
-    let served = Arc::new(Mutex::new(set(&[&old])));
-    let keys = Recorder::answering({
-        let served = Arc::clone(&served);
-        move |exchange: &mut Exchange<'_>| {
-            let set = served.lock().expect("not poisoned").clone();
-            exchange.respond_json(&set);
-        }
-    });
+    let keys = KeyServer::serving(key_set(&[&old]));
     let lines = format!("jwks_url: {}/keys\n  jwks: {{ refresh: 1s }}", keys.url());
     let scene = scene(&[issuer("a", &lines)]);
     let (by_old, by_new) = (of("a", &old), of("a", &new));
@@ -70,10 +51,10 @@ fn a37_rotation_is_followed_also_by_remembered_tokens() {
     let before = scene.upstream.bytes();
     refuses_token(&scene, &by_new, "key_unknown");
     assert_eq!(scene.upstream.bytes(), before);
-    *served.lock().expect("not poisoned") = set(&[&new, &old]);
+    keys.replace(key_set(&[&new, &old]));
     until("the new key", || status(&scene, &by_new) == 200);
     // The same bytes, verified a moment ago and remembered, end with their key.
-    *served.lock().expect("not poisoned") = set(&[&new]);
+    keys.replace(key_set(&[&new]));
     until("the end of the old key", || status(&scene, &by_old) == 401);
     let before = scene.upstream.bytes();
     for _ in 0..4 {
@@ -86,19 +67,12 @@ fn a37_rotation_is_followed_also_by_remembered_tokens() {
 #[test]
 fn a37_a_new_key_is_asked_for_by_its_first_token() {
     let (old, new) = (key("old"), key("new"));
-    let served = Arc::new(Mutex::new(set(&[&old])));
-    let keys = Recorder::answering({
-        let served = Arc::clone(&served);
-        move |exchange: &mut Exchange<'_>| {
-            let set = served.lock().expect("not poisoned").clone();
-            exchange.respond_json(&set);
-        }
-    });
+    let keys = KeyServer::serving(key_set(&[&old]));
     let lines = format!("jwks_url: {}/keys\n  jwks: {{ refresh: 1h }}", keys.url());
     let scene = scene(&[issuer("a", &lines)]);
     until("the first set", || status(&scene, &of("a", &old)) == 200);
     let asked = keys.count();
-    *served.lock().expect("not poisoned") = set(&[&old, &new]);
+    keys.replace(key_set(&[&old, &new]));
     scene.passes_as(&get(&of("a", &new)), "match");
     assert_eq!(keys.count(), asked + 1, "one question");
 }
@@ -106,7 +80,7 @@ fn a37_a_new_key_is_asked_for_by_its_first_token() {
 #[test]
 fn a38_a_flood_of_unknown_keys_asks_no_more_than_the_clock_allows() {
     let good = key("good");
-    let good_set = set(&[&good]);
+    let good_set = key_set(&[&good]);
     let keys = Recorder::answering(move |exchange: &mut Exchange<'_>| match exchange.path() {
         "/good" => exchange.respond_json(&good_set),
         "/empty" => exchange.respond_json(&json!({ "keys": [] })),
@@ -164,11 +138,8 @@ const ODD: [&str; 12] = [
 #[test]
 fn a39_an_answer_that_is_no_key_set_gives_no_keys() {
     let good = key("good");
-    let good_set = set(&[&good]);
-    let elsewhere = Recorder::answering({
-        let good_set = good_set.clone();
-        move |exchange: &mut Exchange<'_>| exchange.respond_json(&good_set)
-    });
+    let good_set = key_set(&[&good]);
+    let elsewhere = KeyServer::serving(good_set.clone());
     let location = format!("{}/keys", elsewhere.url());
     let poured = Arc::new(AtomicU64::new(0));
     let keys = Recorder::answering({
@@ -222,7 +193,7 @@ fn a39_an_answer_that_is_no_key_set_gives_no_keys() {
 #[test]
 fn a39_a_certificate_of_nobody_known_gives_no_keys() {
     let good = key("good");
-    let body = set(&[&good]).to_string();
+    let body = key_set(&[&good]).to_string();
     let (certificate, private) = Authority::new().issue(&["127.0.0.1", "localhost"]);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -272,10 +243,7 @@ fn a40_nothing_is_asked_because_a_token_names_it() {
     let url = canary.url();
     let lines = format!("jwks_url: {url}/never\n  jwks: {{ refresh: 1h }}");
     let good = key("good");
-    let keys = Recorder::answering({
-        let set = set(&[&good]);
-        move |exchange: &mut Exchange<'_>| exchange.respond_json(&set)
-    });
+    let keys = KeyServer::serving(key_set(&[&good]));
     let scene = scene(&[issuer("a", &lines.replace(&url, &keys.url()))]);
     until("the set", || status(&scene, &of("a", &good)) == 200);
     let before = scene.upstream.bytes();
@@ -299,10 +267,7 @@ fn a40_nothing_is_asked_because_a_token_names_it() {
 #[test]
 fn a40_discovery_leads_neither_inwards_nor_to_another_issuer() {
     let good = key("good");
-    let canary = Recorder::answering({
-        let set = set(&[&good]);
-        move |exchange: &mut Exchange<'_>| exchange.respond_json(&set)
-    });
+    let canary = KeyServer::serving(key_set(&[&good]));
     let port = canary.address().port();
     // What the document says: its issuer, and where its keys are.
     let documents = [

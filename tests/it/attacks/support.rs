@@ -1,10 +1,6 @@
 //! What the attack tests share: a scene with a secret, exact bytes, and the calm after the storm.
 
-use std::time::{Duration, Instant};
-
-use crate::harness::{
-    Builder, Client, Gateway, PATIENCE, Recorder, Request, Response, Scene, Token,
-};
+use crate::harness::{Builder, Client, Gateway, Recorder, Request, Response, Scene, Token, until};
 
 /// A gateway, its upstream, and a caller whose token must stand nowhere in what is written.
 pub(super) struct Attack {
@@ -108,7 +104,7 @@ impl Attack {
             self.scene.check_refusal(&response, status, reason);
         } else {
             assert!(response.body.is_empty(), "{shown:?}: {}", response.text());
-            eventually("it is counted", || {
+            until("it is counted", || {
                 self.metric("countersign_protocol_errors_total") > errors
             });
         }
@@ -138,7 +134,7 @@ impl Attack {
             "countersign_connections",
             "countersign_streams",
         ] {
-            eventually(gauge, || self.metric(gauge) == 0.0);
+            until(gauge, || self.metric(gauge) == 0.0);
         }
         let signature = self.token.rsplit('.').next().expect("three parts");
         self.scene.never_written(signature);
@@ -165,14 +161,4 @@ pub(super) fn metric(gateway: &Gateway, name: &str) -> f64 {
         })
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         .sum()
-}
-
-/// Waits until `holds`: there is no event for what another process counts.
-#[track_caller]
-pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -1,6 +1,10 @@
 //! C6 to C9, C29, C30: bodies arrive whole or visibly broken, in a framing of our own.
 
-use super::frames::{DATA, END_HEADERS, End, Frames, HEADERS, RST_STREAM, block, frame, headers};
+use std::time::Duration;
+
+use super::frames::{
+    DATA, END_HEADERS, End, Frames, HEADERS, RST_STREAM, block, frame, headers, post,
+};
 use super::support::Attack;
 use crate::harness::{Exchange, H2Client, H2Request, Recorder, Scene};
 
@@ -122,13 +126,7 @@ fn c7_an_upload_whose_stream_is_reset_never_looks_complete() {
             let attack = Attack::on(Scene::before(echo(), |b| b.set("listeners", H2C)));
             let bearer = format!("Bearer {}", attack.token);
             let mut client = Frames::open(attack.gateway().address(), &[]);
-            let mut fields = vec![
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":authority", "app.test"),
-                (":path", "/up"),
-                ("authorization", &bearer),
-            ];
+            let mut fields = post("/up", &bearer);
             fields.extend(length.map(|length| ("content-length", length)));
             client.send(&headers(1, &fields, false));
             client.send(&frame(DATA, 0, 1, b"hello"));
@@ -146,13 +144,7 @@ fn c7_an_upload_over_http2_that_loses_its_connection_never_looks_complete() {
     let attack = Attack::on(Scene::before(echo(), |b| b.set("listeners", H2C)));
     let bearer = format!("Bearer {}", attack.token);
     let mut client = Frames::open(attack.gateway().address(), &[]);
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", "app.test"),
-        (":path", "/up"),
-        ("authorization", &*bearer),
-    ];
+    let fields = post("/up", &bearer);
     client.send(&frame(HEADERS, END_HEADERS, 1, &block(&fields)));
     client.send(&frame(DATA, 0, 1, b"hello"));
     attack.upstream().wait(|seen| seen.body_length == 5);
@@ -173,7 +165,9 @@ fn c8_a_body_is_never_a_second_request_of_somebody_else() {
             .get("content-length")
             .is_some_and(|length| length != "0")
         {
-            // It takes the body for a request of its own.
+            // It takes the body for a request of its own, and answers that one while somebody else's
+            // is on its way.
+            std::thread::sleep(Duration::from_millis(5));
             exchange.respond(200, &[], b"smuggled");
         }
     });
@@ -325,13 +319,7 @@ fn c7_an_end_without_data_over_http2_is_whole() {
     let attack = Attack::on(Scene::before(echo(), |b| b.set("listeners", H2C)));
     let bearer = format!("Bearer {}", attack.token);
     let mut client = Frames::open(attack.gateway().address(), &[]);
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", "app.test"),
-        (":path", "/up"),
-        ("authorization", &*bearer),
-    ];
+    let fields = post("/up", &bearer);
     client.send(&headers(1, &fields, false));
     client.send(&frame(DATA, 0, 1, b"hello"));
     client.send(&frame(DATA, 1, 1, b""));

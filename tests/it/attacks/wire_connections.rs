@@ -1,9 +1,9 @@
 //! C12, C25: cancelled requests leave nothing behind, and each request is decided for itself.
 
 use super::frames::{End, Frames, RST_STREAM, frame, get, headers};
-use super::support::{Attack, eventually};
+use super::support::Attack;
 use super::wire_bodies::H2C;
-use crate::harness::{Builder, Exchange, Gate, Recorder, Request, Scene, Token};
+use crate::harness::{Builder, Exchange, Gate, Recorder, Request, Scene, Token, until};
 
 fn user(user: &str) -> String {
     let account = if user == "7" { "14" } else { "12" };
@@ -59,7 +59,7 @@ fn c12_a_cancelled_request_leaves_nothing_behind() {
             }
         }
     }
-    eventually("no request is in flight", || {
+    until("no request is in flight", || {
         attack.metric("countersign_requests_in_flight") == 0.0
     });
     gate.open();
@@ -86,7 +86,7 @@ fn c12_a_cancelled_stream_leaves_nothing_behind() {
         attack.upstream().wait(|seen| seen.head.target() == target);
         client.send(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
-    eventually("no request is in flight", || {
+    until("no request is in flight", || {
         attack.metric("countersign_requests_in_flight") == 0.0
     });
     gate.open();
@@ -104,12 +104,7 @@ fn c12_a_request_cancelled_during_its_look_up_never_leaves() {
     let directory = Recorder::answering({
         let gate = gate.clone();
         move |exchange: &mut Exchange<'_>| {
-            let user = exchange
-                .path()
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-                .to_owned();
+            let user = exchange.last_segment();
             if user == "5" {
                 gate.pass();
             }
@@ -137,7 +132,7 @@ fn c12_a_request_cancelled_during_its_look_up_never_leaves() {
         directory.wait(|seen| seen.head.target().ends_with("/5"));
         client.abort();
     }
-    eventually("no request is in flight", || {
+    until("no request is in flight", || {
         attack.metric("countersign_requests_in_flight") == 0.0
     });
     attack.upstream().assert_untouched();

@@ -9,9 +9,9 @@ use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, PRIORITY, RST_STREAM,
     SETTINGS, WINDOW_UPDATE, block, frame, get, headers, string,
 };
-use super::support::{Attack, eventually};
+use super::support::Attack;
 use super::wire_bodies::H2C;
-use crate::harness::{Builder, Client, Exchange, Gate, Recorder, Request, Scene, Token};
+use crate::harness::{Builder, Client, Exchange, Gate, Recorder, Request, Scene, Token, until};
 
 /// Most memory that a flood may cost, over what the gateway used before.
 const MEMORY: u64 = 64 << 20;
@@ -273,12 +273,7 @@ fn c21_thousands_of_open_streams() {
 fn holding(gate: &Gate) -> Recorder {
     let gate = gate.clone();
     Recorder::answering(move |exchange: &mut Exchange<'_>| {
-        let user = exchange
-            .path()
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let user = exchange.last_segment();
         if user.starts_with("flood") {
             gate.pass();
         }
@@ -327,13 +322,13 @@ cache: {{ ttl: 60s, ttl_without_push: 60s }}"
             let stream = 2 * number + 1;
             frames.send(&headers(stream, &get("/flood", &bearer), true));
         }
-        eventually("they are being looked up", || {
+        until("they are being looked up", || {
             attack.metric("countersign_requests_in_flight") >= 1.0
         });
         // A cached user is served as ever.
         attack.gateway().send(&fair).expect_status(200);
         drop(frames);
-        eventually("nobody waits any more", || {
+        until("nobody waits any more", || {
             attack.metric("countersign_requests_in_flight") == 0.0
         });
     }
@@ -349,7 +344,7 @@ cache: {{ ttl: 60s, ttl_without_push: 60s }}"
         .send(&attack.request("GET", "/new"))
         .expect_status(200);
     assert!(begun.elapsed() < Duration::from_secs(10));
-    eventually("the look-ups have ended", || {
+    until("the look-ups have ended", || {
         directory.count() > asked_before
     });
     std::thread::sleep(Duration::from_millis(200));

@@ -1,6 +1,7 @@
 //! C24: sizes have limits, each with its answer, and what is over them costs no memory.
 
-use super::support::{Attack, eventually};
+use super::support::Attack;
+use crate::harness::until;
 
 fn answered(attack: &Attack, bytes: &[u8]) -> u16 {
     let before = attack.upstream().bytes();
@@ -143,7 +144,7 @@ fn c24_a_length_of_many_terabytes_is_no_allocation() {
     client.abort();
     let grown = attack.gateway().peak_memory().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown}");
-    eventually("the uploads have ended", || {
+    until("the uploads have ended", || {
         attack.metric("countersign_requests_in_flight") == 0.0
     });
     for seen in attack.upstream().requests() {

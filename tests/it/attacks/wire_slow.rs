@@ -7,21 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::frames::{
     CONTINUATION, DATA, END_STREAM, Frames, HEADERS, PREFACE, SETTINGS, WINDOW_UPDATE, block,
-    frame, get, headers,
+    frame, get, headers, post,
 };
-use super::support::{Attack, eventually, metric};
+use super::support::{Attack, metric};
 use super::wire_bodies::H2C;
-use crate::harness::{Authority, Builder, Exchange, Recorder, Request, Scene, Token};
+use crate::harness::{Authority, Builder, Exchange, Recorder, Request, Scene, Token, until};
 
 const SOON: &str = "{ header_timeout: 400ms }";
-
-fn tls(builder: Builder) -> Builder {
-    let (certificate, key) = Authority::new().issue(&["app.test"]);
-    builder.file("tls.crt", &certificate).file("tls.key", &key).set(
-        "listeners",
-        "[ { address: \"127.0.0.1:{{port}}\", tls: { certificate: tls.crt, private_key: { file: tls.key } } } ]",
-    )
-}
 
 #[test]
 fn c23_an_http1_client_that_stops_is_put_out() {
@@ -75,7 +67,9 @@ fn c23_bytes_one_by_one_do_not_stretch_the_deadline() {
 
 #[test]
 fn c23_a_tls_hello_that_never_comes_or_never_ends_is_not_waited_for() {
-    let gateway = tls(Builder::new().upstream(&Recorder::start()))
+    let gateway = Builder::new()
+        .upstream(&Recorder::start())
+        .tls(&Authority::new(), &["app.test"])
         .set("limits", SOON)
         .start();
     for hello in [
@@ -88,7 +82,7 @@ fn c23_a_tls_hello_that_never_comes_or_never_ends_is_not_waited_for() {
         client.send(hello);
         assert!(client.ends_within(Duration::from_secs(10)), "{hello:?}");
     }
-    eventually("the connections have ended", || {
+    until("the connections have ended", || {
         metric(&gateway, "countersign_connections") == 0.0
     });
     assert!(metric(&gateway, "countersign_protocol_errors_total") >= 3.0);
@@ -172,13 +166,7 @@ fn c23_a_body_that_stops_breaks_off() {
     }
     let bearer = format!("Bearer {}", attack.token);
     let mut client = Frames::open(attack.gateway().address(), &[]);
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", "app.test"),
-        (":path", "/h2"),
-        ("authorization", &*bearer),
-    ];
+    let fields = post("/h2", &bearer);
     client.send(&headers(1, &fields, false));
     client.send(&frame(DATA, 0, 1, b"hello"));
     assert_eq!(
@@ -313,7 +301,7 @@ fn c23_many_idle_connections_cost_little() {
         }
         idle.push(client);
     }
-    eventually("all are served", || {
+    until("all are served", || {
         attack.metric("countersign_connections") >= f64::from(COUNT)
     });
     attack
@@ -338,7 +326,7 @@ fn c23_half_a_preface_costs_no_cpu() {
             stream
         })
         .collect();
-    eventually("all are waited for", || {
+    until("all are waited for", || {
         attack.metric("countersign_connections") >= 300.0
     });
     let before = attack.gateway().cpu_ticks();
@@ -367,7 +355,7 @@ fn f13_c23_running_out_of_descriptors_is_survived() {
     assert!(spent <= 40, "{spent} ticks of 200");
     drop(clients);
     let token = Token::user("5").account("12").signed();
-    eventually("it serves again", || {
+    until("it serves again", || {
         let mut client = gateway.client();
         client
             .try_send(&Request::get("/").bearer(&token).bytes())
@@ -376,7 +364,7 @@ fn f13_c23_running_out_of_descriptors_is_survived() {
                 .try_response("GET")
                 .is_ok_and(|response| response.status() == 200)
     });
-    eventually("nothing is left", || {
+    until("nothing is left", || {
         metric(&gateway, "countersign_connections") == 0.0
             && metric(&gateway, "countersign_requests_in_flight") == 0.0
     });

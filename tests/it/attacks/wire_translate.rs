@@ -1,9 +1,10 @@
 //! C22, C31: what HTTP/2 lets through and HTTP/1.1 cannot carry is refused; the target that leaves
 //! is in origin-form.
 
-use super::frames::{DATA, END_STREAM, End, Frames, frame, headers};
-use super::support::{Attack, eventually};
+use super::frames::{DATA, END_STREAM, End, Frames, frame, headers, post};
+use super::support::Attack;
 use super::wire_bodies::H2C;
+use crate::harness::until;
 
 /// Sends one request of these fields; it must not be answered with success, and the upstream must
 /// not be sent a byte.
@@ -121,14 +122,8 @@ fn c22_a_length_that_the_data_does_not_keep_is_refused_or_broken() {
     let bearer = format!("Bearer {}", attack.token);
     for (length, body) in [("5", &b"abc"[..]), ("3", b"abcdef"), ("0", b"a")] {
         let mut client = Frames::open(attack.gateway().address(), &[]);
-        let fields = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":authority", "app.test"),
-            (":path", "/length"),
-            ("authorization", &*bearer),
-            ("content-length", length),
-        ];
+        let mut fields = post("/length", &bearer);
+        fields.push(("content-length", length));
         client.send(&headers(1, &fields, false));
         client.try_send(&frame(DATA, END_STREAM, 1, body));
         let end = client.end_of(1);
@@ -138,7 +133,7 @@ fn c22_a_length_that_the_data_does_not_keep_is_refused_or_broken() {
         );
         drop(client);
     }
-    eventually("the requests have ended", || {
+    until("the requests have ended", || {
         attack.metric("countersign_requests_in_flight") == 0.0
     });
     for seen in attack.upstream().requests() {

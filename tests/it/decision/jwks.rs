@@ -1,31 +1,9 @@
 //! Keys by URL: followed as they rotate, asked for no more often than needed, and never taken from
 //! elsewhere.
 
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use crate::harness::{Exchange, Key, PATIENCE, Recorder, Request, Scene, Token};
-
-/// A key set that a test replaces while it is served; `None` is an outage.
-type Keys = Arc<Mutex<Option<Value>>>;
-
-fn server(keys: &Keys) -> Recorder {
-    let keys = Arc::clone(keys);
-    Recorder::answering(move |exchange: &mut Exchange<'_>| {
-        let set = keys.lock().expect("not poisoned").clone();
-        match set {
-            Some(set) => exchange.respond_json(&set),
-            None => exchange.respond(500, &[], b""),
-        }
-    })
-}
-
-fn set(keys: &[&Key]) -> Value {
-    let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
-    json!({ "keys": keys })
-}
+use crate::harness::{Exchange, Key, KeyServer, Recorder, Request, Scene, Token, key_set, until};
 
 fn scene(url: &str, jwks: &str) -> Scene {
     let issuer = format!(
@@ -43,30 +21,20 @@ fn key(kid: &str) -> Key {
     Key::generate("ES256").with_kid(kid)
 }
 
-#[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a37_a_new_key_is_found_and_an_old_one_forgotten() {
     let (old, new) = (key("old"), key("new"));
-    let keys: Keys = Arc::new(Mutex::new(Some(set(&[&old]))));
-    let server = server(&keys);
+    let server = KeyServer::serving(key_set(&[&old]));
     let scene = scene(&server.url(), "{ refresh: 300ms }");
     until("the first set is read", || {
         scene.gateway.send(&get(&old)).status() == 200
     });
     scene.refuses(&get(&new), 401, "key_unknown");
-    *keys.lock().expect("not poisoned") = Some(set(&[&old, &new]));
+    server.replace(key_set(&[&old, &new]));
     until("the new key is known", || {
         scene.gateway.send(&get(&new)).status() == 200
     });
-    *keys.lock().expect("not poisoned") = Some(set(&[&new]));
+    server.replace(key_set(&[&new]));
     until("the old key is forgotten", || {
         scene.gateway.send(&get(&old)).status() == 401
     });
@@ -76,8 +44,7 @@ fn a37_a_new_key_is_found_and_an_old_one_forgotten() {
 #[test]
 fn a38_a_flood_of_unknown_keys_is_one_question() {
     let good = key("good");
-    let keys: Keys = Arc::new(Mutex::new(Some(set(&[&good]))));
-    let server = server(&keys);
+    let server = KeyServer::serving(key_set(&[&good]));
     let scene = scene(&server.url(), "{ refresh: 1h }");
     until("the set is read", || {
         scene.gateway.send(&get(&good)).status() == 200
@@ -100,13 +67,12 @@ fn a38_a_flood_of_unknown_keys_is_one_question() {
 #[test]
 fn a39_an_outage_keeps_the_last_good_set_for_its_time() {
     let good = key("good");
-    let keys: Keys = Arc::new(Mutex::new(Some(set(&[&good]))));
-    let server = server(&keys);
+    let server = KeyServer::serving(key_set(&[&good]));
     let scene = scene(&server.url(), "{ refresh: 200ms, max_stale: 5s }");
     until("the set is read", || {
         scene.gateway.send(&get(&good)).status() == 200
     });
-    *keys.lock().expect("not poisoned") = None;
+    server.fail();
     let before = server.count();
     until("a refresh has failed", || server.count() > before + 1);
     scene.passes(&get(&good));
@@ -114,7 +80,7 @@ fn a39_an_outage_keeps_the_last_good_set_for_its_time() {
         scene.gateway.send(&get(&good)).status() == 503
     });
     scene.refuses(&get(&good), 503, "keys_unavailable");
-    *keys.lock().expect("not poisoned") = Some(set(&[&good]));
+    server.replace(key_set(&[&good]));
     until("it is back", || {
         scene.gateway.send(&get(&good)).status() == 200
     });
@@ -123,10 +89,7 @@ fn a39_an_outage_keeps_the_last_good_set_for_its_time() {
 #[test]
 fn a39_what_is_no_key_set_is_none() {
     let good = key("good");
-    let elsewhere = {
-        let keys: Keys = Arc::new(Mutex::new(Some(set(&[&good]))));
-        server(&keys)
-    };
+    let elsewhere = KeyServer::serving(key_set(&[&good]));
     let location = format!("{}/keys", elsewhere.url());
     let big = vec![b' '; 16 << 20];
     for number in 0..6 {
@@ -160,8 +123,7 @@ fn a6_a7_keys_that_are_for_something_else_verify_nothing() {
     let mut alg = other_algorithm.jwk();
     alg["alg"] = json!("ES384");
     let all = json!({ "keys": [enc, alg, first.jwk(), second.jwk()] });
-    let keys: Keys = Arc::new(Mutex::new(Some(all)));
-    let server = server(&keys);
+    let server = KeyServer::serving(all);
     let scene = scene(&server.url(), "{ refresh: 1h }");
     until("the set is read", || {
         scene.gateway.send(&get(&first)).status() != 503

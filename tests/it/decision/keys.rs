@@ -1,8 +1,8 @@
 //! Step 4: keys of every kind, each bound to its issuer and its algorithm.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Exchange, Key, Recorder, Request, Scene, Token, free_port, sign_parts};
+use crate::harness::{Key, KeyServer, Recorder, Request, Scene, Token, free_port, sign_parts};
 
 fn get(token: &str) -> Request {
     Request::get("/records").bearer(token)
@@ -109,7 +109,7 @@ fn a5_a8_a_mixed_key_set_with_an_unknown_key_type_serves_its_good_keys() {
         jwk
     };
     let set = json!({ "keys": [strange, rsa.jwk(), encryption, ec.jwk()] });
-    let jwks = jwks_server(set);
+    let jwks = KeyServer::serving(set);
     let url = jwks.url();
     let scene = Scene::with(|builder| {
         builder.set(
@@ -139,10 +139,6 @@ fn keys_that_cannot_be_had_are_the_gateways_trouble() {
     scene.upstream.assert_untouched();
     let ready = scene.gateway.admin(&Request::get("/readyz"));
     assert_eq!(ready.status(), 503);
-}
-
-fn jwks_server(set: Value) -> Recorder {
-    Recorder::answering(move |exchange: &mut Exchange<'_>| exchange.respond_json(&set))
 }
 
 #[test]

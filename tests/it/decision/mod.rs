@@ -6,6 +6,7 @@ mod claims;
 mod jwks;
 mod keys;
 mod live;
+mod remembered;
 mod request;
 mod roles;
 mod token;

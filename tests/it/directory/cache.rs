@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::{five, until};
-use crate::harness::{Client, Exchange, Gate, Recorder, Request, Scene, Token};
+use super::five;
+use crate::harness::{Client, Exchange, Gate, Recorder, Request, Scene, Token, until};
 
 fn scene(directory: &Recorder, more: &str) -> Scene {
     let url = directory.url();
@@ -21,14 +21,18 @@ fn scene(directory: &Recorder, more: &str) -> Scene {
 
 /// Everybody exists, in the account that carries their own name.
 fn everybody(exchange: &mut Exchange<'_>) {
-    let user = exchange
-        .path()
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let user = exchange.last_segment();
     exchange
         .respond_json(&json!({ "user": user, "account": format!("of-{user}"), "active": true }));
+}
+
+/// As [`everybody`], as soon as the gate is open.
+fn everybody_behind(gate: &Gate) -> Recorder {
+    let gate = gate.clone();
+    Recorder::answering(move |exchange: &mut Exchange<'_>| {
+        gate.pass();
+        everybody(exchange);
+    })
 }
 
 fn get(user: &str) -> Request {
@@ -36,6 +40,9 @@ fn get(user: &str) -> Request {
 }
 
 const LONG: &str = "cache: { ttl: 1h, ttl_without_push: 1h, negative_ttl: 1h }";
+
+/// Longer than any test keeps its directory waiting.
+const PATIENT: &str = "cache: { ttl: 1h, ttl_without_push: 1h }\nlimits: { timeout: 15s }";
 
 #[test]
 fn a_record_is_asked_for_once() {
@@ -57,17 +64,8 @@ fn a_record_is_asked_for_once() {
 #[test]
 fn e25_many_at_once_ask_once() {
     let gate = Gate::default();
-    let directory = Recorder::answering({
-        let gate = gate.clone();
-        move |exchange: &mut Exchange<'_>| {
-            gate.pass();
-            everybody(exchange);
-        }
-    });
-    let scene = scene(
-        &directory,
-        "cache: { ttl: 1h, ttl_without_push: 1h }\nlimits: { timeout: 15s }",
-    );
+    let directory = everybody_behind(&gate);
+    let scene = scene(&directory, PATIENT);
     let address = scene.gateway.address();
     let clients: Vec<_> = (0..40)
         .map(|_| {
@@ -88,17 +86,8 @@ fn e25_many_at_once_ask_once() {
 #[test]
 fn e15_a_caller_that_gives_up_takes_nobody_along() {
     let gate = Gate::default();
-    let directory = Recorder::answering({
-        let gate = gate.clone();
-        move |exchange: &mut Exchange<'_>| {
-            gate.pass();
-            everybody(exchange);
-        }
-    });
-    let scene = scene(
-        &directory,
-        "cache: { ttl: 1h, ttl_without_push: 1h }\nlimits: { timeout: 15s }",
-    );
+    let directory = everybody_behind(&gate);
+    let scene = scene(&directory, PATIENT);
     let mut leader = scene.gateway.client();
     leader.send(&get("5").bytes());
     directory.wait(|_| true);

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{account_of, five, until};
-use crate::harness::{Builder, Request, Scene, Token, countersign};
+use super::{account_of, five};
+use crate::harness::{Builder, Request, Scene, Token, countersign, until};
 
 const MOVED: &str = "users: [ { user: \"5\", account: \"14\", active: true } ]\n";
 

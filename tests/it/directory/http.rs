@@ -24,12 +24,7 @@ const QUICK: &str = "cache: { ttl: 1h, ttl_without_push: 1h }\nlimits: { timeout
 
 fn answering(answer: impl Fn(&str) -> Option<Value> + Send + Sync + 'static) -> Recorder {
     Recorder::answering(move |exchange: &mut Exchange<'_>| {
-        let user = exchange
-            .path()
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let user = exchange.last_segment();
         match answer(&user) {
             Some(value) => exchange.respond_json(&value),
             None => exchange.respond(404, &[], b"nobody"),

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{account_of, five, until};
-use crate::harness::{Database, Request, Scene, Token};
+use super::{account_of, five};
+use crate::harness::{Database, Request, Scene, Token, until};
 
 const TABLES: &str = r"
 CREATE TABLE plans (id bigint PRIMARY KEY, slug text);

@@ -1,25 +1,7 @@
 //! SQLite: the embedded database, asked by real SQL.
 
-use std::path::Path;
-
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-
 use super::{account_of, five};
-use crate::harness::{Recorder, Request, Scene, Token};
-
-fn execute(path: &Path, sql: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let url = format!("sqlite://{}?mode=rwc", path.display());
-    runtime.block_on(async {
-        let mut connection = SqliteConnection::connect(&url).await.expect("a database");
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        query.execute(&mut connection).await.expect("executed");
-        connection.close().await.expect("closed");
-    });
-}
+use crate::harness::{Recorder, Request, Scene, Token, execute_sqlite};
 
 const TABLES: &str = r#"
 CREATE TABLE users (id INTEGER PRIMARY KEY, tenant TEXT, account INTEGER, active INTEGER, roles TEXT, email TEXT);
@@ -32,7 +14,7 @@ INSERT INTO users VALUES (8, 'default', 14, NULL, 'staff', NULL);
 fn scene() -> Scene {
     let upstream = Recorder::start();
     Scene::before(upstream, |builder| {
-        execute(&builder.folder().join("app.db"), TABLES);
+        execute_sqlite(&builder.folder().join("app.db"), TABLES);
         builder
             .set("identity", "{ attributes: { email: X-Auth-Email } }")
             .set(
@@ -70,7 +52,7 @@ fn a_changed_row_counts_as_soon_as_it_is_said() {
     let scene = scene();
     assert_eq!(account_of(&scene, &five()).as_deref(), Some("12"));
     let path = scene.gateway.folder().join("app.db");
-    execute(&path, "UPDATE users SET account = 14 WHERE id = 5");
+    execute_sqlite(&path, "UPDATE users SET account = 14 WHERE id = 5");
     assert_eq!(account_of(&scene, &five()).as_deref(), Some("12"), "cached");
     scene
         .gateway

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::directory::until;
-use crate::harness::{Builder, Exchange, Gate, Recorder, Request, Scene, Token};
+use crate::harness::{Builder, Exchange, Gate, Recorder, Request, Scene, Token, until};
 
 fn as_user(user: &str, target: &str) -> Request {
     let account = if user == "7" { "14" } else { "12" };

@@ -46,6 +46,12 @@ impl<'a> Exchange<'a> {
         self.head.target().split('?').next().unwrap_or_default()
     }
 
+    /// What stands behind the path's last slash: the user, where a directory is asked.
+    pub(crate) fn last_segment(&self) -> String {
+        let path = self.path();
+        path.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
     /// Reads the body to its end; gives what came and whether it was all.
     pub(crate) fn body(&mut self) -> (Vec<u8>, bool) {
         let mut bytes = Vec::new();

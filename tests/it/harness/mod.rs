@@ -1,11 +1,13 @@
 //! What the tests stand on: the gateway as a process, an upstream that records, clients that send
 //! exact bytes, real tokens, a real PostgreSQL.
 
+mod builder;
 mod client;
 mod exchange;
 mod gateway;
 mod h2_upstream;
 mod http2;
+mod keys;
 mod link;
 mod mariadb;
 mod message;
@@ -18,16 +20,19 @@ mod recorder;
 mod redis;
 mod request;
 mod scene;
+mod sqlite;
 mod tls;
 mod tokens;
 mod wait;
 mod websocket;
 
+pub(crate) use builder::{ADMIN_TOKEN, Builder};
 pub(crate) use client::{Client, Response};
 pub(crate) use exchange::{Exchange, answer_by_default};
-pub(crate) use gateway::{ADMIN_TOKEN, Builder, Gateway};
+pub(crate) use gateway::Gateway;
 pub(crate) use h2_upstream::H2Upstream;
 pub(crate) use http2::{H2Client, H2Request};
+pub(crate) use keys::{KeyServer, key_set};
 pub(crate) use link::Link;
 pub(crate) use mariadb::MariaDb;
 pub(crate) use message::Head;
@@ -39,7 +44,8 @@ pub(crate) use recorder::{Recorder, Seen};
 pub(crate) use redis::Redis;
 pub(crate) use request::Request;
 pub(crate) use scene::{Scene, challenge_of};
+pub(crate) use sqlite::execute_sqlite;
 pub(crate) use tls::Authority;
 pub(crate) use tokens::{Key, SECRET, Token, decode_claims, decode_part, now, sign_parts};
-pub(crate) use wait::{Gate, PATIENCE, Watched};
+pub(crate) use wait::{Gate, PATIENCE, Watched, until};
 pub(crate) use websocket::{Ended, WebSocket, accept, echo_messages, upgrade_headers};

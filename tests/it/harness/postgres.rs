@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::ports::free_port;
-use super::wait::PATIENCE;
+use super::wait::{PATIENCE, until};
 
 const INSTALL: &str =
     "PostgreSQL is missing; install it with: apt-get install -y --no-install-recommends postgresql";
@@ -118,10 +118,9 @@ impl Database {
     pub(crate) fn wait_for_blocked_session(&self) {
         let sql = "SELECT count(*) FROM pg_stat_activity \
                    WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        let deadline = Instant::now() + PATIENCE;
-        while self.run(sql).trim() == "0" {
-            assert!(Instant::now() < deadline, "nobody waits for the lock");
-        }
+        until("somebody waits for the lock", || {
+            self.run(sql).trim() != "0"
+        });
     }
 
     /// Ends every other session of this database, as a failing network would.

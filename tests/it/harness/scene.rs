@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::builder::Builder;
 use super::client::Response;
-use super::gateway::{Builder, Gateway};
+use super::gateway::Gateway;
 use super::recorder::{Recorder, Seen};
 use super::request::Request;
 

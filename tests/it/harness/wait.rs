@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 /// How long a test waits for what must happen. Generous: it is only spent by a failing test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Between two looks: so short that no test waits for it, and leaves the processor to who is waited
+/// for.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// A value whose changes can be awaited.
 #[derive(Default)]
 pub(crate) struct Watched<T> {
@@ -54,6 +58,16 @@ impl<T> Watched<T> {
 
     fn lock(&self) -> MutexGuard<'_, T> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks again and again until it is so: for what no event tells, as what another process counts.
+#[track_caller]
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::harness::{Key, Request, Scene, Token, decode_claims, decode_part, now};
+use crate::harness::{Key, Request, Scene, Token, decode_claims, decode_part, now, until};
 
 const JWKS: &str = "/.well-known/countersign/jwks.json";
 
@@ -101,6 +101,36 @@ fn it_follows_the_principal_at_once() {
         .gateway
         .move_users("users: [ { user: \"5\", account: \"14\", active: true } ]\n");
     assert_eq!(account(), "14");
+}
+
+#[test]
+fn it_is_used_until_half_its_life_and_for_its_principal_alone() {
+    let key = Key::generate("ES256");
+    let one_core = |ttl: &str| {
+        Scene::with(|builder| {
+            builder
+                .file("assertion.pem", &key.private_pem())
+                .users("users: [ { user: \"5\", account: \"12\" }, { user: \"6\", account: \"12\" } ]\n")
+                .set("workers", "1")
+                .set("identity", &format!("{{ assertion: {{ ttl: {ttl}, private_key: {{ file: assertion.pem }} }} }}"))
+        })
+    };
+    let sent = |scene: &Scene, user: &str| {
+        let (_, seen) = scene.passes(&get(user));
+        seen.header("x-auth-assertion").expect("one").to_owned()
+    };
+    let scene = one_core("10m");
+    let first = sent(&scene, "5");
+    assert_eq!(sent(&scene, "5"), first);
+    assert_eq!(decode_claims(&sent(&scene, "6"))["sub"], "6");
+    assert_eq!(sent(&scene, "5"), first);
+    scene
+        .gateway
+        .invalidate(&serde_json::json!({ "tenant": "default", "user": "5" }));
+    assert_ne!(sent(&scene, "5"), first, "it outlived its principal");
+    let scene = one_core("4s");
+    let first = sent(&scene, "5");
+    until("a new one is signed", || sent(&scene, "5") != first);
 }
 
 #[test]

@@ -5,12 +5,7 @@ use crate::harness::{Builder, Exchange, H2Client, H2Request, Recorder, Token};
 #[test]
 fn c21_a_rapid_reset_flood_harms_no_other_client() {
     let directory = Recorder::answering(|exchange: &mut Exchange<'_>| {
-        let user = exchange
-            .path()
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let user = exchange.last_segment();
         exchange
             .respond_json(&serde_json::json!({ "user": user, "account": "12", "active": true }));
     });

@@ -74,16 +74,7 @@ fn a_refused_stream_refuses_nobody_else() {
 #[test]
 fn over_tls_it_is_chosen_by_alpn() {
     let authority = Authority::new();
-    let (certificate, key) = authority.issue(&["app.test"]);
-    let scene = Scene::with(|builder| {
-        builder
-            .file("tls.crt", &certificate)
-            .file("tls.key", &key)
-            .set(
-                "listeners",
-                "[ { address: \"127.0.0.1:{{port}}\", tls: { certificate: tls.crt, private_key: { file: tls.key } } } ]",
-            )
-    });
+    let scene = Scene::with(|builder| builder.tls(&authority, &["app.test"]));
     let client = H2Client::tls(scene.gateway.address(), "app.test", &authority);
     let token = Token::user("5").account("12").signed();
     let response = client.send(&H2Request::get("app.test/x").bearer(&token));

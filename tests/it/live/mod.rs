@@ -9,9 +9,7 @@ mod redis;
 mod revocations;
 mod triggers;
 
-use crate::harness::{Gateway, Request, Scene, Token};
-
-pub(crate) use super::directory::until;
+use crate::harness::{Gateway, Request, Scene, Token, until};
 
 const TABLES: &str = r"
 CREATE TABLE accounts (id bigint PRIMARY KEY, status text NOT NULL DEFAULT 'active', note text);
@@ -45,8 +43,12 @@ fn get(user: &str) -> Request {
 }
 
 /// The account that the upstream is told.
-fn account_of(scene: &Scene, user: &str) -> String {
-    let response = scene.gateway.send(&get(user));
+pub(crate) fn account_of(scene: &Scene, user: &str) -> String {
+    account_for(scene, &get(user))
+}
+
+fn account_for(scene: &Scene, request: &Request) -> String {
+    let response = scene.gateway.send(request);
     match response.status() {
         200 => response.json()["account"]
             .as_str()
@@ -58,7 +60,7 @@ fn account_of(scene: &Scene, user: &str) -> String {
 
 /// Waits until the answer for this user is this one.
 #[track_caller]
-fn until_account(scene: &Scene, user: &str, account: &str) {
+pub(crate) fn until_account(scene: &Scene, user: &str, account: &str) {
     let mut last = String::new();
     until(&format!("user {user} is {account}"), || {
         last = account_of(scene, user);
@@ -80,7 +82,7 @@ fn metric(gateway: &Gateway, name: &str) -> u64 {
 
 /// Waits until push is up, or down, everywhere that it is told.
 #[track_caller]
-fn until_push(gateway: &Gateway, up: bool) {
+pub(crate) fn until_push(gateway: &Gateway, up: bool) {
     until(&format!("push is up: {up}"), || {
         metric(gateway, "countersign_push_up") == u64::from(up)
     });

@@ -1,7 +1,7 @@
 //! NOTIFY by hand: what the listener does with what it hears, and when it hears nothing.
 
-use super::{TABLES, account_of, directory, metric, until, until_account, until_push};
-use crate::harness::{Database, Link, Scene};
+use super::{TABLES, account_of, directory, metric, until_account, until_push};
+use crate::harness::{Database, Link, Scene, until};
 
 const CHANNEL: &str = "postgres_notify: { channel: countersign }";
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{TABLES, account_of, directory, metric, until, until_account, until_push};
-use crate::harness::{Database, Link, Redis, Request, Scene};
+use super::{TABLES, account_of, directory, metric, until_account, until_push};
+use crate::harness::{Database, Link, Redis, Request, Scene, until};
 
 fn scene_at(database: &Database, url: &str) -> Scene {
     Scene::with(|builder| {

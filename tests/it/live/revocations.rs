@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{TABLES, directory, until, until_push};
+use super::{TABLES, directory, until_push};
 use crate::harness::{
     Builder, Database, Ended, Recorder, Redis, Request, Scene, Token, WebSocket, echo_messages,
-    now, upgrade_headers,
+    now, until, upgrade_headers,
 };
 
 fn token(user: &str, jti: &str) -> Token {

@@ -1,8 +1,10 @@
 //! The triggers that `countersign sql postgres` prints, in a real PostgreSQL: what a statement of
 //! the app's says, and that the gateway's next answer is the new one.
 
-use super::{PUSHED, TABLES, account_of, directory, metric, until, until_account, until_push};
-use crate::harness::{Builder, Database, Request, Scene, Token, countersign};
+use super::{
+    PUSHED, TABLES, account_for, account_of, directory, metric, until_account, until_push,
+};
+use crate::harness::{Builder, Database, Request, Scene, Token, countersign, until};
 
 /// The script for this configuration.
 fn script(builder: &Builder) -> String {
@@ -268,14 +270,7 @@ fn e1_with_a_schema_per_tenant_a_change_concerns_its_own_tenant() {
     until_push(&scene.gateway, true);
     let account = |tenant: &str| {
         let token = Token::user("5").tenant(tenant).signed();
-        let response = scene.gateway.send(&Request::get("/").bearer(&token));
-        match response.status() {
-            200 => response.json()["account"]
-                .as_str()
-                .unwrap_or("none")
-                .to_owned(),
-            _ => response.reason().unwrap_or_default(),
-        }
+        account_for(&scene, &Request::get("/").bearer(&token))
     };
     assert_eq!(account("acme"), "12");
     let before = metric(&scene.gateway, "countersign_directory_lookups_total");

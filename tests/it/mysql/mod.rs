@@ -3,8 +3,8 @@
 mod outbox;
 mod source;
 
-use crate::directory::until;
-use crate::harness::{Builder, Gateway, MariaDb, Request, Scene, Token};
+use crate::harness::{Builder, MariaDb, Request, Token};
+use crate::live::{account_of, until_account, until_push};
 
 const TABLES: &str = r"
 CREATE TABLE accounts (id bigint PRIMARY KEY, status varchar(20) NOT NULL DEFAULT 'active', note text);
@@ -32,33 +32,4 @@ fn configured(builder: Builder, database: &MariaDb, lookup: &str, more: &str) ->
 
 fn get(user: &str) -> Request {
     Request::get("/").bearer(&Token::user(user).signed())
-}
-
-/// The account that the upstream is told, or the reason of the refusal.
-fn account_of(scene: &Scene, user: &str) -> String {
-    let response = scene.gateway.send(&get(user));
-    match response.status() {
-        200 => response.json()["account"]
-            .as_str()
-            .unwrap_or("none")
-            .to_owned(),
-        _ => response.reason().unwrap_or_default(),
-    }
-}
-
-#[track_caller]
-fn until_account(scene: &Scene, user: &str, account: &str) {
-    let mut last = String::new();
-    until(&format!("user {user} is {account}"), || {
-        last = account_of(scene, user);
-        last == account
-    });
-}
-
-#[track_caller]
-fn until_push(gateway: &Gateway, up: bool) {
-    until(&format!("push is up: {up}"), || {
-        let ready = gateway.admin(&Request::get("/readyz")).json();
-        ready["components"]["invalidation"]["ready"] == up
-    });
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{LOOKUP, TABLES, account_of, configured, until, until_account, until_push};
+use super::{LOOKUP, TABLES, account_of, configured, until_account, until_push};
 use crate::harness::{Builder, Ended, MariaDb, Recorder, Request, Scene, Token, WebSocket};
-use crate::harness::{countersign, echo_messages, upgrade_headers};
+use crate::harness::{countersign, echo_messages, until, upgrade_headers};
 
 const PUSHED: &str = "cache: { ttl: 1h, ttl_without_push: 100ms, negative_ttl: 1h }
 limits: { timeout: 2s }

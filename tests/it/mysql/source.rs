@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{LOOKUP, TABLES, account_of, configured, get, until};
-use crate::harness::{Builder, MariaDb, Request, Scene, Token, countersign};
+use super::{LOOKUP, TABLES, account_of, configured, get};
+use crate::harness::{Builder, MariaDb, Request, Scene, Token, countersign, until};
 
 const LONG: &str = "cache: { ttl: 1h, ttl_without_push: 1h, negative_ttl: 1h }";
 const SHORT: &str =

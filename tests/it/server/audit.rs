@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::drain::until;
-use crate::harness::{Recorder, Request, Scene, Token};
+use crate::harness::{Recorder, Request, Scene, Token, until};
 
 fn member(target: &str) -> Request {
     Request::get(target).bearer(&Token::user("5").account("12").signed())

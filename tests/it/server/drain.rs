@@ -1,24 +1,18 @@
 //! SIGTERM: not ready first, what is in flight ends well, streams are told, then it is over.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::harness::{
     Client, Ended, Exchange, Gate, PATIENCE, Recorder, Request, Scene, Token, WebSocket,
-    echo_messages, upgrade_headers,
+    echo_messages, until, upgrade_headers,
 };
 
 fn member(target: &str) -> Request {
     Request::get(target).bearer(&Token::user("5").account("12").signed())
 }
 
-/// Asks again and again until it is so, within bounds.
-#[track_caller]
-pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
-    }
+fn metrics(scene: &Scene) -> String {
+    scene.gateway.admin(&Request::get("/metrics")).text()
 }
 
 fn scene(gate: &Gate, drain: &str) -> Scene {
@@ -30,6 +24,18 @@ fn scene(gate: &Gate, drain: &str) -> Scene {
         }
         "/ws" => {
             echo_messages(exchange);
+        }
+        "/download" => {
+            exchange.begin_chunked(&[("Content-Type", "application/octet-stream")]);
+            exchange.send_chunk(b"first ");
+            gate.pass();
+            exchange.send_chunk(b"last");
+            exchange.end_chunks();
+        }
+        "/events" => {
+            exchange.begin_chunked(&[("Content-Type", "text/event-stream")]);
+            exchange.send_chunk(b"data: 1\n\n");
+            gate.pass();
         }
         _ => exchange.respond(200, &[], b"quick"),
     });
@@ -86,6 +92,32 @@ fn websockets_are_told_that_the_server_goes_away() {
     socket.echo("x");
     scene.gateway.process.signal("TERM");
     assert_eq!(socket.ended(), Ended::Code(1001));
+    let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
+}
+
+/// A second is when an exchange begins to count as a stream.
+#[test]
+fn long_downloads_and_slow_answers_are_finished_and_event_streams_ended() {
+    let gate = Gate::default();
+    let mut scene = scene(&gate, "{ delay: 0s, timeout: 30s }");
+    let ask = |target: &str| {
+        let mut client = scene.gateway.client();
+        client.send(&member(target).bytes());
+        scene.upstream.wait(|seen| seen.head.target() == target);
+        client
+    };
+    let (mut download, mut slow, mut events) = (ask("/download"), ask("/slow"), ask("/events"));
+    until("both responses that have begun count as streams", || {
+        metrics(&scene).contains("countersign_streams 2\n")
+    });
+    scene.gateway.process.signal("TERM");
+    // Its end is visible, and is no regular one.
+    assert_eq!(events.head().status(), 200);
+    assert!(!String::from_utf8_lossy(&events.rest()).ends_with("0\r\n\r\n"));
+    gate.open();
+    assert_eq!(download.response("GET").text(), "first last");
+    assert_eq!(slow.response("GET").text(), "finished");
     let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
     assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Request, Scene, Token};
+use crate::harness::{
+    Client, Exchange, Recorder, Request, Scene, Token, WebSocket, echo_messages, until,
+    upgrade_headers,
+};
 
 fn member(target: &str) -> Request {
     Request::get(target).bearer(&Token::user("5").account("12").signed())
@@ -204,7 +207,7 @@ fn only_so_many_connections_are_served_at_once() {
             assert_eq!(head.status(), 503);
         }
         drop(clients);
-        super::drain::until("there is room again", || {
+        until("there is room again", || {
             let mut client = scene.gateway.client();
             client.try_send(&member("/").bytes()).is_ok()
                 && client
@@ -216,6 +219,33 @@ fn only_so_many_connections_are_served_at_once() {
         drop(clients);
         ninth.response("GET").expect_status(200);
     }
+}
+
+#[test]
+fn an_open_websocket_keeps_its_place() {
+    let upstream = Recorder::answering(|exchange: &mut Exchange<'_>| {
+        if exchange.path() == "/ws" {
+            echo_messages(exchange);
+        } else {
+            exchange.respond(200, &[], b"ok");
+        }
+    });
+    let scene = Scene::before(upstream, |builder| {
+        builder.set("limits", "{ connections: 2 }")
+    });
+    let open = || WebSocket::open(scene.gateway.address(), &upgrade_headers(member("/ws")));
+    let (mut first, mut second) = (open(), open());
+    first.echo("one");
+    second.echo("two");
+    let metrics = scene.gateway.admin(&Request::get("/metrics")).text();
+    assert!(metrics.contains("countersign_connections 2\n"), "{metrics}");
+    let mut third = scene.gateway.client();
+    let _ = third.try_send(&member("/third").bytes());
+    assert!(third.is_silent_for(Duration::from_millis(300)));
+    first.echo("still open");
+    drop(first);
+    third.response("GET").expect_status(200);
+    second.echo("still open");
 }
 
 #[test]

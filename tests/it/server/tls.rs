@@ -4,21 +4,10 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::drain::until;
-use crate::harness::{Authority, Builder, Client, H2Client, H2Request, Request, Scene, Token};
-
-const LISTENER: &str = "[ { address: \"127.0.0.1:{{port}}\", tls: { certificate: tls.crt, private_key: { file: tls.key } } } ]";
-
-fn tls(builder: Builder, authority: &Authority, names: &[&str]) -> Builder {
-    let (certificate, key) = authority.issue(names);
-    builder
-        .file("tls.crt", &certificate)
-        .file("tls.key", &key)
-        .set("listeners", LISTENER)
-}
+use crate::harness::{Authority, Client, H2Client, H2Request, Request, Scene, Token, until};
 
 fn scene(authority: &Authority) -> Scene {
-    Scene::with(|builder| tls(builder, authority, &["app.test"]))
+    Scene::with(|builder| builder.tls(authority, &["app.test"]))
 }
 
 fn member() -> Request {
@@ -52,7 +41,9 @@ fn clear_text_is_not_spoken_there() {
 fn a_client_that_never_says_hello_is_put_out() {
     let authority = Authority::new();
     let scene = Scene::with(|builder| {
-        tls(builder, &authority, &["app.test"]).set("limits", "{ header_timeout: 300ms }")
+        builder
+            .tls(&authority, &["app.test"])
+            .set("limits", "{ header_timeout: 300ms }")
     });
     for hello in [b"".as_slice(), b"\x16\x03\x01\x02\x00\x01"] {
         let mut client = scene.gateway.client();
@@ -116,7 +107,7 @@ fn old_versions_are_not_spoken() {
 
 fn two_tenants(authority: &Authority) -> Scene {
     Scene::with(|builder| {
-        tls(builder, authority, &["a.example.test", "b.example.test"])
+        builder.tls(authority, &["a.example.test", "b.example.test"])
             .set("tenants", "sources: [ host: \"{tenant}.example.test\" ]")
             .users("users: [ { tenant: a, user: \"5\", account: \"12\", active: true }, { tenant: b, user: \"5\", account: \"99\", active: true } ]")
     })

@@ -1,8 +1,8 @@
 //! CSRF: where a session becomes a bearer token the app makes no check any more, so it is made here.
 
 use super::django::{self, FIVE};
-use super::{credential, execute, sqlite};
-use crate::harness::{Request, Scene, Token};
+use super::{ENVIRONMENT, credential, sqlite};
+use crate::harness::{Request, Scene, Token, execute_sqlite};
 
 const SECRET: &str = "abcdefghijklmnopqrstuvwxyzABCDEF";
 /// That secret, masked by a real Django.
@@ -113,7 +113,7 @@ fn the_secret_can_stand_in_the_session_and_names_can_differ() {
     let mut session = django::login("5", "password-of-5");
     session["_csrftoken"] = SECRET.into();
     let key = "withcsrfwithcsrfwithcsrfwithcsrf";
-    execute(
+    execute_sqlite(
         &in_session.gateway.folder().join("app.db"),
         &django::insert(key, &django::stored(&session), 3600),
     );
@@ -139,14 +139,8 @@ fn a_session_cannot_be_reissued_in_its_own_place() {
     let text = std::fs::read_to_string(scene.gateway.folder().join("countersign.yaml"));
     let text = text.expect("readable").replace(", also: authorization", "");
     scene.gateway.replace_file("bad.yaml", &text);
-    let env = [
-        ("JWT_SECRET", crate::harness::SECRET),
-        ("COUNTERSIGN_ADMIN_TOKEN", crate::harness::ADMIN_TOKEN),
-        ("DJANGO_SECRET_KEY", django::SECRET_KEY),
-        ("DJANGO_OLD_KEY", django::OLD_KEY),
-    ];
     let folder = scene.gateway.folder();
-    let check = crate::harness::countersign(folder, &env, &["check", "-c", "bad.yaml"]);
+    let check = crate::harness::countersign(folder, &ENVIRONMENT, &["check", "-c", "bad.yaml"]);
     assert_eq!(check.code, Some(2), "{check:?}");
     assert!(check.stderr.contains("also: authorization"), "{check:?}");
 }

@@ -9,11 +9,9 @@ mod schemas;
 mod store;
 mod streams;
 
-use std::path::Path;
-
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-
-use crate::harness::{Builder, Database, Recorder, Request, Response, Scene};
+use crate::harness::{
+    ADMIN_TOKEN, Builder, Database, Recorder, Request, Response, SECRET, Scene, execute_sqlite,
+};
 
 /// The credential of the scenes; `{{more}}` is filled in.
 fn credential(more: &str) -> String {
@@ -28,6 +26,14 @@ fn with_keys(builder: Builder) -> Builder {
         .env("DJANGO_SECRET_KEY", django::SECRET_KEY)
         .env("DJANGO_OLD_KEY", django::OLD_KEY)
 }
+
+/// The environment that the configuration names, for a command of its own.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("JWT_SECRET", SECRET),
+    ("COUNTERSIGN_ADMIN_TOKEN", ADMIN_TOKEN),
+    ("DJANGO_SECRET_KEY", django::SECRET_KEY),
+    ("DJANGO_OLD_KEY", django::OLD_KEY),
+];
 
 const LIVES: &str = "cache: { ttl: 1h, ttl_without_push: 1h, negative_ttl: 1h }";
 
@@ -69,8 +75,8 @@ fn sqlite(change: impl FnOnce(Builder) -> Builder) -> Scene {
 {LIVES}"
     );
     Scene::before(Recorder::start(), |builder| {
-        execute(&builder.folder().join("app.db"), django::TABLES);
-        execute(&builder.folder().join("app.db"), &django::rows());
+        execute_sqlite(&builder.folder().join("app.db"), django::TABLES);
+        execute_sqlite(&builder.folder().join("app.db"), &django::rows());
         change(
             with_keys(builder)
                 .set("credentials", &format!("[ {} ]", credential("")))
@@ -82,20 +88,6 @@ fn sqlite(change: impl FnOnce(Builder) -> Builder) -> Scene {
 /// A PostgreSQL database with the app's tables and sessions of every kind.
 fn database() -> Database {
     Database::with(&format!("{}{}", django::TABLES, django::rows()))
-}
-
-fn execute(path: &Path, sql: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let url = format!("sqlite://{}?mode=rwc", path.display());
-    runtime.block_on(async {
-        let mut connection = SqliteConnection::connect(&url).await.expect("a database");
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        query.execute(&mut connection).await.expect("executed");
-        connection.close().await.expect("closed");
-    });
 }
 
 fn with_session(request: Request, key: &str) -> Request {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{
-    Builder, Gateway, PATIENCE, Process, Request, Response, django_bin, free_port,
+    Builder, Gateway, PATIENCE, Process, Request, Response, django_bin, free_port, until,
 };
 
 const SECRET: &str = "secret-of-the-shop-0123456789-abcdefghijklmnopqrstuvw";
@@ -158,12 +158,11 @@ impl Browser<'_> {
     /// Until the old answers are past their life.
     fn until_refused(&mut self, reason: &str) {
         let kept = self.cookies.clone();
-        let deadline = Instant::now() + PATIENCE;
-        while self.send(Request::get("/me/")).status() == 200 {
-            assert!(Instant::now() < deadline, "it still passes");
+        until("the old answers are past their life", || {
             // The app, which sees it first, may have deleted the cookie.
             self.cookies.clone_from(&kept);
-        }
+            self.send(Request::get("/me/")).status() != 200
+        });
         self.cookies = kept;
         self.is_nobody(reason);
         assert!(

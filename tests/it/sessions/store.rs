@@ -5,8 +5,8 @@ use serde_json::json;
 use super::django::{
     self, FALLBACK, FIVE, FORGED, GHOST, GONE, INACTIVE, NOBODY, OLD_NOBODY, OTHER_HASH,
 };
-use super::{LIVES, credential, database, dead, execute, get, postgres, sqlite, with_session};
-use crate::harness::{Database, Request, Scene, decode_claims};
+use super::{ENVIRONMENT, LIVES, credential, database, dead, get, postgres, sqlite, with_session};
+use crate::harness::{Database, Request, Scene, decode_claims, execute_sqlite, until};
 
 fn every_kind(scene: &Scene) {
     let (_, seen, line) = scene.passes_as(&get(FIVE), "account_filled");
@@ -101,10 +101,9 @@ fn a_logout_counts_within_the_life_of_what_nobody_pushes() {
     let scene = postgres(&database, lives, |builder| builder);
     scene.passes(&get(FIVE));
     database.run("DELETE FROM django_session");
-    let deadline = std::time::Instant::now() + crate::harness::PATIENCE;
-    while scene.gateway.send(&get(FIVE)).status() == 200 {
-        assert!(std::time::Instant::now() < deadline, "it still passes");
-    }
+    until("the logout counts", || {
+        scene.gateway.send(&get(FIVE)).status() != 200
+    });
     dead(&scene, &get(FIVE), "session_invalid");
     // And a login within that of its absence.
     database.run(&django::insert(
@@ -112,9 +111,9 @@ fn a_logout_counts_within_the_life_of_what_nobody_pushes() {
         &django::stored(&django::login("5", "password-of-5")),
         60,
     ));
-    while scene.gateway.send(&get(FIVE)).status() != 200 {
-        assert!(std::time::Instant::now() < deadline, "it never passes");
-    }
+    until("the login counts", || {
+        scene.gateway.send(&get(FIVE)).status() == 200
+    });
 }
 
 #[test]
@@ -262,23 +261,17 @@ fn check_says_what_a_session_needs() {
     let text = std::fs::read_to_string(&path).expect("readable");
     let check = |text: &str| {
         std::fs::write(&path, text).expect("written");
-        let env = [
-            ("JWT_SECRET", crate::harness::SECRET),
-            ("COUNTERSIGN_ADMIN_TOKEN", crate::harness::ADMIN_TOKEN),
-            ("DJANGO_SECRET_KEY", django::SECRET_KEY),
-            ("DJANGO_OLD_KEY", django::OLD_KEY),
-        ];
         let folder = scene.gateway.folder();
         crate::harness::countersign(
             folder,
-            &env,
+            &ENVIRONMENT,
             &["check", "-c", "countersign.yaml", "--connect"],
         )
     };
     let bad = check(&text.replace(", password AS session_auth", ""));
     assert_eq!(bad.code, Some(2), "{bad:?}");
     assert!(bad.stderr.contains("session_auth"), "{bad:?}");
-    execute(
+    execute_sqlite(
         &scene.gateway.folder().join("app.db"),
         "DROP TABLE django_session",
     );

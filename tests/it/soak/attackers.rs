@@ -31,6 +31,13 @@ const PAUSE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10 } e
 /// Silent connections at once.
 const SLOW: usize = 60;
 
+/// Seconds that a token lives which is made once: longer than any run.
+const LASTING: i64 = 24 * 3600;
+
+fn lasting(user: &str, account: &str) -> Token {
+    Token::user(user).account(account).expires_in(LASTING)
+}
+
 /// Does something until the run is over.
 fn again(run: &Run, mut attack: impl FnMut(u64)) {
     let mut number = 0;
@@ -57,7 +64,7 @@ fn refused(run: &Run, address: SocketAddr, request: &Request, what: &str) {
 
 fn bad_tokens(run: &Run, address: SocketAddr, _: SocketAddr) {
     let other = Key::secret("HS256", "another secret, 0123456789abcdef0123456789abcdef");
-    let claims = Token::user("1").account("1001").claims().to_string();
+    let claims = lasting("1", "1001").claims().to_string();
     let mut kinds = vec![
         String::new(),
         "x".to_owned(),
@@ -66,11 +73,11 @@ fn bad_tokens(run: &Run, address: SocketAddr, _: SocketAddr) {
         ".".repeat(4_000),
         "A".repeat(12_000),
         Token::user("1").account("1001").expires_in(-60).signed(),
-        Token::user("1").account("1001").signed_by(&other),
+        lasting("1", "1001").signed_by(&other),
         sign_parts(r#"{"alg":"none"}"#, &claims, &other),
         sign_parts(r#"{"alg":"HS256","crit":["exp"]}"#, &claims, &other),
     ];
-    let valid = Token::user("1").account("1001").signed();
+    let valid = lasting("1", "1001").signed();
     for at in [3, valid.len() / 2, valid.len() - 3] {
         let mut changed = valid.clone().into_bytes();
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -97,7 +104,9 @@ fn bad_tokens(run: &Run, address: SocketAddr, _: SocketAddr) {
 
 fn unknown_users(run: &Run, address: SocketAddr, _: SocketAddr) {
     again(run, |number| {
-        let token = Token::user(format!("stranger-{number}")).signed();
+        let token = Token::user(format!("stranger-{number}"))
+            .expires_in(LASTING)
+            .signed();
         refused(
             run,
             address,
@@ -108,7 +117,7 @@ fn unknown_users(run: &Run, address: SocketAddr, _: SocketAddr) {
 }
 
 fn spoofed_headers(run: &Run, address: SocketAddr, _: SocketAddr) {
-    let token = Token::user("3").account("1003").signed();
+    let token = lasting("3", "1003").signed();
     let request = Request::get("/spoofed")
         .bearer(&token)
         .header("X-Auth-User-Id", "1")
@@ -135,7 +144,7 @@ fn spoofed_headers(run: &Run, address: SocketAddr, _: SocketAddr) {
 }
 
 fn smuggled_bytes(run: &Run, address: SocketAddr, _: SocketAddr) {
-    let token = Token::user("4").account("1004").signed();
+    let token = lasting("4", "1004").signed();
     let head = |fields: &str| {
         format!(
             "POST /s HTTP/1.1\r\nHost: app.test\r\nAuthorization: Bearer {token}\r\n{fields}\r\n"
@@ -176,7 +185,7 @@ fn smuggled_bytes(run: &Run, address: SocketAddr, _: SocketAddr) {
 
 /// Connections that say nothing, half a head, or one byte of a body in a long while.
 fn slow_clients(run: &Run, address: SocketAddr, second: SocketAddr) {
-    let token = Token::user("5").account("1005").signed();
+    let token = lasting("5", "1005").signed();
     let body = format!(
         "POST /slow HTTP/1.1\r\nHost: app.test\r\nAuthorization: Bearer {token}\r\nContent-Length: 9\r\n\r\nx"
     );
@@ -212,7 +221,7 @@ fn slow_clients(run: &Run, address: SocketAddr, second: SocketAddr) {
 }
 
 fn abandoned_requests(run: &Run, address: SocketAddr, _: SocketAddr) {
-    let token = Token::user("6").account("1006").signed();
+    let token = lasting("6", "1006").signed();
     let request = Request::get("/abandoned").bearer(&token).bytes();
     again(run, |number| {
         let Ok(mut client) = Client::try_connect(address) else {
@@ -226,7 +235,7 @@ fn abandoned_requests(run: &Run, address: SocketAddr, _: SocketAddr) {
 }
 
 fn aborted_uploads(run: &Run, address: SocketAddr, _: SocketAddr) {
-    let token = Token::user("7").account("1007").signed();
+    let token = lasting("7", "1007").signed();
     let chunked = Request::new("POST", "/upload")
         .bearer(&token)
         .header("Transfer-Encoding", "chunked");
@@ -249,7 +258,7 @@ fn aborted_uploads(run: &Run, address: SocketAddr, _: SocketAddr) {
 }
 
 fn reset_streams(run: &Run, _: SocketAddr, second: SocketAddr) {
-    let token = Token::user("8").account("1008").signed();
+    let token = lasting("8", "1008").signed();
     let request = H2Request::new("POST", "app.test/reset").bearer(&token);
     again(run, |_| {
         let client = H2Client::clear(second);
@@ -262,7 +271,7 @@ fn reset_streams(run: &Run, _: SocketAddr, second: SocketAddr) {
 }
 
 fn dropped_sockets(run: &Run, address: SocketAddr, _: SocketAddr) {
-    let token = Token::user("9").account("1009").signed();
+    let token = lasting("9", "1009").signed();
     let good = upgrade_headers(Request::get("/ws").bearer(&token));
     let stranger = upgrade_headers(Request::get("/ws").bearer("x"));
     again(run, |number| {

@@ -11,18 +11,16 @@ mod postgres;
 
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::inbox::Inbox;
+use super::peer::{Peer, Publisher};
 use crate::config::{self, Fault, OutboxDatabase};
 use known::Known;
 use mysql::MySql;
 use postgres::Postgres;
 
-/// How long the server may take for anything that is asked of it.
-const ANSWER: Duration = Duration::from_secs(3);
-/// And for the ids at the beginning.
+/// How long the server may take for the ids at the beginning.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// Rows in one answer.
 const BATCH: usize = 1000;
@@ -38,7 +36,7 @@ pub(super) struct Outbox {
     database: Database,
     poll: Duration,
     /// The connection that publishes.
-    publisher: Mutex<Option<Line>>,
+    publisher: Publisher<Line>,
 }
 
 #[derive(Debug)]
@@ -55,7 +53,7 @@ struct Row {
 
 /// A connection.
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     Postgres(Box<Postgres>),
     MySql(Box<MySql>),
 }
@@ -71,30 +69,20 @@ impl Outbox {
         Ok(Self {
             database,
             poll: config.poll,
-            publisher: Mutex::default(),
+            publisher: Publisher::default(),
         })
     }
 
-    /// Writes a message, on a new connection where the kept one has died.
+    /// Writes a message.
     pub(super) async fn publish(&self, message: &str) -> Result<(), String> {
-        let mut kept = self.publisher.lock().await;
-        // Taken out while it is used: a deadline that ends this closes it.
-        if let Some(mut line) = kept.take()
-            && line.write(message).await.is_ok()
-        {
-            *kept = Some(line);
-            return Ok(());
-        }
-        let mut line = self.connect().await?;
-        line.write(message).await?;
-        *kept = Some(line);
-        Ok(())
+        self.publisher.publish(self, message).await
     }
 
     /// One connection, from its beginning to its end.
     pub(super) async fn listen(&self, inbox: &Inbox) -> Result<(), String> {
-        let mut line = in_time(ANSWER, self.connect()).await?;
-        let ids = in_time(FIRST_ANSWER, line.ids()).await?;
+        let mut line = Self::in_time(self.connect()).await?;
+        let ids = timeout(FIRST_ANSWER, line.ids()).await;
+        let ids = ids.unwrap_or_else(|_| Err("the server does not answer".into()))?;
         if ids.len() > ROWS {
             return Err(format!(
                 "the outbox holds more than {ROWS} rows; delete the old ones, as `countersign sql` says"
@@ -108,13 +96,13 @@ impl Outbox {
         loop {
             sleep(self.poll).await;
             // Who has ended by now has shown all that it will.
-            in_time(ANSWER, line.look()).await?;
+            Self::in_time(line.look()).await?;
             if !self.read_new(&mut line, &mut known, inbox).await?
                 || !self.read_holes(&mut line, &mut known, inbox).await?
             {
                 return Ok(());
             }
-            in_time(ANSWER, line.settle(&mut known)).await?;
+            Self::in_time(line.settle(&mut known)).await?;
         }
     }
 
@@ -127,7 +115,7 @@ impl Outbox {
     ) -> Result<bool, String> {
         loop {
             let last = known.last();
-            let rows = in_time(ANSWER, line.from(last)).await?;
+            let rows = Self::in_time(line.from(last)).await?;
             if last > 0 && rows.first().is_none_or(|row| row.id != last) {
                 return Err("the newest row of the outbox is gone; was the table emptied?".into());
             }
@@ -154,10 +142,10 @@ impl Outbox {
         if holes.is_empty() {
             return Ok(true);
         }
-        let mut ids = in_time(ANSWER, line.within(&holes)).await?;
+        let mut ids = Self::in_time(line.within(&holes)).await?;
         ids.retain(|id| !known.has(*id));
         for ids in ids.chunks(BATCH) {
-            for row in in_time(ANSWER, line.rows(ids)).await? {
+            for row in Self::in_time(line.rows(ids)).await? {
                 if inbox.receive(row.message.as_bytes()).await.is_err() {
                     return Ok(false);
                 }
@@ -166,6 +154,11 @@ impl Outbox {
         }
         Ok(true)
     }
+}
+
+impl Peer for Outbox {
+    type Connection = Line;
+    type Error = String;
 
     async fn connect(&self) -> Result<Line, String> {
         match &self.database {
@@ -174,6 +167,14 @@ impl Outbox {
             }
             Database::MySql(table) => Ok(Line::MySql(Box::new(MySql::connect(table).await?))),
         }
+    }
+
+    async fn send(&self, line: &mut Line, message: &str) -> Result<(), String> {
+        line.write(message).await
+    }
+
+    fn blamed(error: &String) -> String {
+        error.clone()
     }
 }
 
@@ -235,16 +236,6 @@ impl Line {
             }
             Self::MySql(line) => line.settle(known).await,
         }
-    }
-}
-
-async fn in_time<T>(
-    most: Duration,
-    work: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
-    match timeout(most, work).await {
-        Ok(done) => done,
-        Err(_) => Err("the server does not answer".into()),
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Table {
 }
 
 #[derive(Debug)]
-pub(super) struct MySql {
+pub(in crate::directory::push) struct MySql {
     connection: MySqlConnection,
     name: String,
     /// What is shown of a row.

@@ -24,7 +24,7 @@ pub(super) struct Table {
 }
 
 #[derive(Debug)]
-pub(super) struct Postgres {
+pub(in crate::directory::push) struct Postgres {
     connection: PgConnection,
     queries: Queries,
     marks: Marks,

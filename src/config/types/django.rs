@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::types::{KeyPath, Secret};
+use super::{KeyPath, Secret};
 
 /// A Django session, found by its cookie.
 #[derive(Debug, Clone)]

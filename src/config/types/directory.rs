@@ -1,0 +1,224 @@
+//! `directory`, `revocations`: the live mapping of users to accounts, and who says what changed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::{KeyPath, Secret};
+use crate::ids::TenantId;
+use crate::telemetry::Redacted;
+
+/// `directory`.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// Where records come from.
+    pub source: DirectorySource,
+    /// The cache.
+    pub cache: DirectoryCache,
+    /// Limits of look-ups.
+    pub limits: DirectoryLimits,
+    /// Tables of sessions by the index of their credential, in the same database.
+    pub session_tables: BTreeMap<usize, Vec<String>>,
+    /// Who says what has changed.
+    pub invalidation: Invalidation,
+}
+
+/// `directory.invalidation`; nothing named is no push.
+#[derive(Debug, Clone, Default)]
+pub struct Invalidation {
+    /// PostgreSQL's NOTIFY.
+    pub postgres_notify: Option<PostgresNotify>,
+    /// Redis pub/sub.
+    pub redis: Option<RedisChannel>,
+    /// A table of messages.
+    pub outbox: Option<Outbox>,
+    /// Each message is applied once more after this time; zero: it is not.
+    pub replica_lag: Duration,
+}
+
+/// `directory.invalidation.postgres_notify`.
+#[derive(Debug, Clone)]
+pub struct PostgresNotify {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// The database that is listened to.
+    pub url: Secret,
+    /// The channel: letters, digits and `_`.
+    pub channel: String,
+    /// The tables that get triggers.
+    pub tables: Vec<PushedTable>,
+}
+
+/// `directory.invalidation.redis`.
+#[derive(Debug, Clone)]
+pub struct RedisChannel {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// The server.
+    pub url: Secret,
+    /// The channel.
+    pub channel: String,
+}
+
+/// `directory.invalidation.outbox`.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// The database that it is in.
+    pub database: OutboxDatabase,
+    /// Its schema, where one is named.
+    pub schema: Option<String>,
+    /// Its table.
+    pub table: String,
+    /// Time between two readings.
+    pub poll: Duration,
+    /// The tables that get triggers.
+    pub tables: Vec<PushedTable>,
+}
+
+/// The database of an outbox, with its URL.
+#[derive(Debug, Clone)]
+pub enum OutboxDatabase {
+    /// PostgreSQL.
+    Postgres(Secret),
+    /// MySQL or MariaDB.
+    MySql(Secret),
+}
+
+/// `directory.invalidation.postgres_notify.tables[]`, and `outbox.tables[]`.
+#[derive(Debug, Clone)]
+pub struct PushedTable {
+    /// The schema, where one is named.
+    pub schema: Option<String>,
+    /// The table.
+    pub table: String,
+    /// The column of the user's id.
+    pub user: Option<String>,
+    /// The column of the account's id.
+    pub account: Option<String>,
+    /// Where the tenant is found.
+    pub tenant: PushedTenant,
+    /// The columns whose change counts; `None` for every column.
+    pub watch: Option<Vec<String>>,
+}
+
+/// Where a trigger finds the tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushedTenant {
+    /// In this column.
+    Column(String),
+    /// It is the name of the table's schema.
+    Schema,
+    /// There is but this one.
+    Only(TenantId),
+    /// Nowhere: a change concerns every tenant.
+    Unknown,
+}
+
+/// `revocations`.
+#[derive(Debug, Clone)]
+pub struct Revocations {
+    /// What every replica shares; `None`: this replica only.
+    pub store: Option<RevocationStore>,
+    /// Time between two readings of the store.
+    pub refresh: Duration,
+}
+
+/// `revocations.store`, with its URL.
+#[derive(Debug, Clone)]
+pub enum RevocationStore {
+    /// A table.
+    Postgres(Secret),
+    /// A sorted set.
+    Redis(Secret),
+}
+
+/// `directory.source`.
+#[derive(Debug, Clone)]
+pub enum DirectorySource {
+    /// A YAML file of records, absolute; re-read when it changes.
+    File {
+        /// Where it stands.
+        at: KeyPath,
+        /// The file.
+        path: PathBuf,
+    },
+    /// An SQLite database, absolute.
+    Sqlite {
+        /// Where it stands.
+        at: KeyPath,
+        /// The database file.
+        path: PathBuf,
+        /// Queries by look-up name, as written, with `$user` and `$tenant`.
+        lookups: BTreeMap<Arc<str>, Arc<str>>,
+    },
+    /// A PostgreSQL database.
+    Postgres {
+        /// Where it stands.
+        at: KeyPath,
+        /// `postgres://user:password@host:port/database?sslmode=…`.
+        url: Secret,
+        /// Most connections at once.
+        max_connections: u32,
+        /// Whether a look-up's search path is the tenant's schema.
+        schema_per_tenant: bool,
+        /// Schemas behind the tenant's in the search path.
+        search_path_also: Vec<String>,
+        /// Queries by look-up name, as written, with `$user` and `$tenant`.
+        lookups: BTreeMap<Arc<str>, Arc<str>>,
+    },
+    /// A MySQL or MariaDB database.
+    MySql {
+        /// Where it stands.
+        at: KeyPath,
+        /// `mysql://user:password@host:port/database?ssl-mode=…`.
+        url: Secret,
+        /// Most connections at once.
+        max_connections: u32,
+        /// Queries by look-up name, as written, with `$user` and `$tenant`.
+        lookups: BTreeMap<Arc<str>, Arc<str>>,
+    },
+    /// An HTTP service, asked by GET.
+    Http {
+        /// Where it stands.
+        at: KeyPath,
+        /// The URL with `{tenant}` and `{user}` (and `{lookup}`), percent-encoded when filled in.
+        url: String,
+        /// Headers of each request.
+        headers: Vec<(HeaderName, Redacted)>,
+        /// Field name in the answer for `user`, `account`, `active`, …; a name that is left out is itself.
+        fields: BTreeMap<String, String>,
+    },
+}
+
+/// `directory.cache`.
+#[derive(Debug, Clone, Copy)]
+pub struct DirectoryCache {
+    /// Most records.
+    pub capacity: u64,
+    /// Life of a record while a push channel is up.
+    pub ttl: Duration,
+    /// Life of a record while none is.
+    pub ttl_without_push: Duration,
+    /// Life of "no such user".
+    pub negative_ttl: Duration,
+    /// How long past its life a record serves while the source fails; never once invalidated.
+    pub stale_if_error: Duration,
+}
+
+/// `directory.limits`.
+#[derive(Debug, Clone, Copy)]
+pub struct DirectoryLimits {
+    /// Deadline of one look-up, the wait in the queue included.
+    pub timeout: Duration,
+    /// Look-ups at the source at once.
+    pub concurrent: usize,
+    /// Look-ups that may wait.
+    pub queue: usize,
+}

@@ -1,0 +1,162 @@
+//! What the upstream can check: the credential, a fresh token, the signed assertion.
+//!
+//! Once somebody acts, only places that the route accepts keep what the client sent; and nothing
+//! here proves anybody but the granted principal.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+
+use super::minted::Minted;
+use super::places::{self, Fate};
+use super::{ForwardError, Forwarder};
+use crate::auth::{Grant, Principal};
+use crate::config::{Conflict, CredentialPlace, ForwardCredential};
+use crate::credential::Presented;
+use crate::telemetry::{Redacted, UnixTime};
+use crate::token::{AssertionClaims, MintError, ReissueSource};
+
+impl Forwarder {
+    /// What becomes of each place on its way to the upstream.
+    pub(super) fn fate<'t>(
+        &self,
+        index: usize,
+        grant: &Grant,
+        presented: &Presented,
+        fresh: Option<&'t Redacted>,
+    ) -> Fate<'t> {
+        let Some(credential) = self.credentials.get(index) else {
+            return Fate::Remove;
+        };
+        let Some(principal) = grant.principal() else {
+            // Nobody: only what is kept everywhere stays.
+            return if credential.forward == ForwardCredential::Keep {
+                Fate::Keep
+            } else {
+                Fate::Remove
+            };
+        };
+        let accepted = grant.route().config().credentials.contains(&index);
+        let ignored = self.conflict == Conflict::PreferFirst
+            && principal.verified().credential() != index
+            && presented
+                .tokens()
+                .iter()
+                .any(|token| token.credential == index);
+        if !accepted || ignored {
+            return Fate::Remove;
+        }
+        let carried = presented
+            .tokens()
+            .iter()
+            .any(|token| token.credential == index);
+        match (credential.forward, fresh) {
+            (ForwardCredential::Keep, _) => Fate::Keep,
+            (ForwardCredential::Reissue, Some(token)) if carried => Fate::Replace(token.expose()),
+            _ => Fate::Remove,
+        }
+    }
+
+    /// A fresh token in the app's own format, where a place asks for one.
+    pub(super) fn reissue(
+        &self,
+        principal: &Principal,
+        presented: &Presented,
+        minted: &Minted,
+        now: UnixTime,
+    ) -> Result<Option<Arc<Redacted>>, MintError> {
+        let (Some(reissuer), Some(config)) = (&self.reissuer, &self.identity.reissue) else {
+            return Ok(None);
+        };
+        let wanted = config.also_authorization
+            || presented.tokens().iter().any(|token| {
+                self.credentials
+                    .get(token.credential)
+                    .is_some_and(|credential| credential.forward == ForwardCredential::Reissue)
+            });
+        if !wanted {
+            return Ok(None);
+        }
+        let sign = || reissuer.mint(&reissue_source(principal), now);
+        minted.reissued(principal, now, sign).map(Some)
+    }
+
+    /// With `also: authorization` the fresh token is the request's bearer token too.
+    pub(super) fn keep_only_proven_authorization(
+        &self,
+        headers: &mut HeaderMap,
+        grant: &Grant,
+        principal: &Principal,
+        fresh: Option<&Redacted>,
+    ) -> Result<(), ForwardError> {
+        let also = self
+            .identity
+            .reissue
+            .as_ref()
+            .is_some_and(|reissue| reissue.also_authorization);
+        let acting = self.credentials.get(principal.verified().credential());
+        let by_bearer =
+            acting.is_some_and(|credential| credential.place == CredentialPlace::Bearer);
+        match fresh {
+            Some(token) if also && !by_bearer => places::put_bearer(headers, token.expose())?,
+            _ => {
+                // An Authorization that no accepted place explains would be a second identity.
+                let explained = grant.route().config().credentials.iter().any(|index| {
+                    self.credentials
+                        .get(*index)
+                        .is_some_and(|credential| credential.place == CredentialPlace::Bearer)
+                });
+                if !explained {
+                    headers.remove(http::header::AUTHORIZATION);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs what the upstream can check.
+    pub(super) fn assert(
+        &self,
+        headers: &mut HeaderMap,
+        principal: &Principal,
+        upstream: usize,
+        minted: &Minted,
+        now: UnixTime,
+    ) -> Result<(), ForwardError> {
+        let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else {
+            return Ok(());
+        };
+        let sign = || {
+            let target = self.upstreams.get(upstream).ok_or(ForwardError::Target)?;
+            let claims = AssertionClaims {
+                upstream: &target.name,
+                tenant: principal.tenant(),
+                user: principal.user(),
+                account: principal.account(),
+                roles: principal.roles(),
+            };
+            let token = asserter.mint(&claims, now)?;
+            let mut value = HeaderValue::from_str(&token).map_err(|_| ForwardError::Target)?;
+            value.set_sensitive(true);
+            Ok::<_, ForwardError>((value, now.saturating_add(config.ttl)))
+        };
+        let value = minted.assertion(principal, upstream, now, sign)?;
+        headers.insert(&config.header, value);
+        Ok(())
+    }
+}
+
+/// What a fresh token for `principal` is made from.
+#[must_use]
+pub fn reissue_source(principal: &Principal) -> ReissueSource<'_> {
+    ReissueSource {
+        token: principal.verified().token().map(|token| &**token),
+        tenant: principal.tenant(),
+        user: principal.user(),
+        account: principal.account(),
+        session_end: principal
+            .verified()
+            .session()
+            .map(crate::auth::LiveSession::ends),
+    }
+}

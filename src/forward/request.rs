@@ -1,0 +1,252 @@
+//! A request on its way: sanitised, then granted, then written for its upstream.
+//!
+//! The fields are private to this file: it alone makes a [`SanitizedRequest`], and it alone makes a
+//! [`ForwardRequest`] of one. Nothing strips after identity is written.
+
+use http::header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
+
+use super::body::{self, RequestBody};
+use super::hop::{self, Towards};
+use super::minted::Minted;
+use super::places::{self, Places};
+use super::{ForwardError, Forwarder, identity, trail};
+use crate::auth::Grant;
+use crate::config::UpstreamTimeouts;
+use crate::credential::Presented;
+use crate::ids::{TenantId, UserId};
+use crate::telemetry::UnixTime;
+use crate::wire::{Cookies, Host, RawRequest, WebSocketHandshake};
+
+/// A request without anything that the client may not say. No identity can be in it yet.
+#[derive(Debug)]
+pub struct SanitizedRequest {
+    method: Method,
+    path: String,
+    query: Option<String>,
+    headers: HeaderMap,
+    cookies: Cookies,
+    host: Host,
+    websocket: Option<WebSocketHandshake>,
+    /// Whether the client takes trailers, which gRPC servers ask for.
+    trailers: bool,
+    request_id: HeaderValue,
+    body: RequestBody,
+}
+
+/// A request that has been sanitised and granted: the only thing an upstream can be sent.
+#[derive(Debug)]
+pub struct ForwardRequest {
+    parts: ForwardParts,
+}
+
+/// What [`ForwardRequest`] holds, for the room that sends it.
+#[derive(Debug)]
+pub struct ForwardParts {
+    /// Method, origin-form target and final headers.
+    pub head: request::Parts,
+    /// The body.
+    pub body: RequestBody,
+    /// Index of the upstream.
+    pub upstream: usize,
+    /// Tenant and user, where somebody acts.
+    pub acting: Option<(TenantId, UserId)>,
+    /// The route's deadlines.
+    pub timeouts: UpstreamTimeouts,
+    /// Whether it is a WebSocket handshake.
+    pub websocket: bool,
+    /// The request id's header.
+    pub request_id: (HeaderName, HeaderValue),
+}
+
+impl Forwarder {
+    /// Takes everything away that the client may not say, and rebuilds the forwarding fields.
+    #[must_use]
+    pub fn sanitize(&self, raw: RawRequest, body: RequestBody) -> SanitizedRequest {
+        let mut parts = raw.into_parts();
+        let mut headers = std::mem::take(&mut parts.headers);
+        let trailers = hop::takes_trailers(&headers);
+        hop::strip(&mut headers, &self.names, Towards::Upstream);
+        self.names.strip(&mut headers);
+        trail::write(
+            &mut headers,
+            &parts,
+            &self.identity.headers.request_id,
+            None,
+        );
+        SanitizedRequest {
+            method: parts.method,
+            path: parts.path.as_str().to_owned(),
+            query: parts.query,
+            headers,
+            cookies: parts.cookies,
+            host: parts.host,
+            websocket: parts.websocket,
+            trailers,
+            request_id: parts.request_id.header_value(),
+            body,
+        }
+    }
+}
+
+impl SanitizedRequest {
+    /// The headers that are left, and those that have been rebuilt; the identity's are not there
+    /// yet.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Writes what the grant says: credentials, identity, assertion, target and framing.
+    pub fn authorize(
+        mut self,
+        grant: &Grant,
+        presented: &Presented,
+        forwarder: &Forwarder,
+        minted: &Minted,
+        now: UnixTime,
+    ) -> Result<ForwardRequest, ForwardError> {
+        let route = grant.route().config();
+        let upstream = forwarder
+            .upstreams
+            .get(route.upstream)
+            .ok_or(ForwardError::Target)?;
+        let fresh = match grant.principal() {
+            Some(principal) => forwarder.reissue(principal, presented, minted, now)?,
+            None => None,
+        };
+        let mut places = Places {
+            headers: &mut self.headers,
+            cookies: &self.cookies,
+            query: &mut self.query,
+            protocols: self
+                .websocket
+                .as_ref()
+                .map(|handshake| handshake.protocols.as_slice()),
+        };
+        places::rewrite_all(&mut places, &forwarder.credentials, |index| {
+            forwarder.fate(index, grant, presented, fresh.as_deref())
+        })?;
+        if let Some(principal) = grant.principal() {
+            forwarder.keep_only_proven_authorization(
+                &mut self.headers,
+                grant,
+                principal,
+                fresh.as_deref(),
+            )?;
+            identity::write(
+                &mut self.headers,
+                &forwarder.identity,
+                &forwarder.tenant_headers,
+                principal,
+            )?;
+            forwarder.assert(&mut self.headers, principal, route.upstream, minted, now)?;
+        }
+        if self.trailers && upstream.multiplexed {
+            self.headers
+                .insert(http::header::TE, HeaderValue::from_static("trailers"));
+        }
+        let host = upstream
+            .host
+            .clone()
+            .unwrap_or_else(|| self.host.header_value());
+        self.headers.insert(HOST, host);
+        if self.websocket.is_some() {
+            self.headers
+                .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            self.headers
+                .insert(UPGRADE, HeaderValue::from_static("websocket"));
+        } else {
+            self.headers.remove(SEC_WEBSOCKET_PROTOCOL);
+        }
+        body::frame(
+            &mut self.headers,
+            &self.method,
+            &self.body,
+            Version::HTTP_11,
+        );
+        let target = target(
+            &self.path,
+            route.strip_prefix.as_deref(),
+            self.query.as_deref(),
+        );
+        let mut head = http::Request::new(()).into_parts().0;
+        head.method = self.method;
+        head.uri = target.parse::<Uri>().map_err(|_| ForwardError::Target)?;
+        head.version = Version::HTTP_11;
+        head.headers = self.headers;
+        let request_id = (
+            forwarder.identity.headers.request_id.clone(),
+            self.request_id,
+        );
+        let acting = grant
+            .principal()
+            .map(|principal| (principal.tenant().clone(), principal.user().clone()));
+        Ok(ForwardRequest {
+            parts: ForwardParts {
+                head,
+                body: self.body,
+                upstream: route.upstream,
+                acting,
+                timeouts: route.timeouts,
+                websocket: self.websocket.is_some(),
+                request_id,
+            },
+        })
+    }
+
+    /// A preflight carries no credential of any kind, configured or not.
+    #[must_use]
+    pub fn without_credentials(mut self) -> Self {
+        self.headers.remove(http::header::AUTHORIZATION);
+        self.headers.remove(COOKIE);
+        self.cookies = Cookies::default();
+        self
+    }
+}
+
+impl ForwardRequest {
+    /// The head, as it will be sent.
+    #[must_use]
+    pub const fn head(&self) -> &request::Parts {
+        &self.parts.head
+    }
+
+    /// Gives everything to the room that sends it.
+    #[must_use]
+    pub fn into_parts(self) -> ForwardParts {
+        self.parts
+    }
+}
+
+/// The origin-form target (RFC 9112, section 3.2.1). A prefix is stripped as whole segments, and
+/// what is left always begins with one slash.
+fn target(path: &str, strip: Option<&str>, query: Option<&str>) -> String {
+    let stripped = strip
+        .and_then(|prefix| path.strip_prefix(prefix))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .map(|rest| format!("/{}", rest.trim_start_matches('/')));
+    let path = stripped.as_deref().unwrap_or(path);
+    match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target;
+
+    #[test]
+    fn a_stripped_prefix_leaves_an_origin_form_target() {
+        assert_eq!(target("/api/x", Some("/api"), Some("a=1")), "/x?a=1");
+        assert_eq!(target("/api", Some("/api"), None), "/");
+        assert_eq!(target("/apix", Some("/api"), None), "/apix");
+        assert_eq!(
+            target("/strip//evil.com", Some("/strip"), None),
+            "/evil.com"
+        );
+        assert_eq!(target("/x", None, None), "/x");
+        assert_eq!(target("/a//b", None, None), "/a//b");
+    }
+}

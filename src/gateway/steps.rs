@@ -1,0 +1,86 @@
+//! Steps: those of [`Gateway::decide`] that take more than a line: the body's limits, the server
+//! name, the credentials, the origin. Their order is `decide`'s.
+
+use std::sync::Arc;
+
+use http::Method;
+use hyper::body::Incoming;
+
+use super::{CertificateOf, Gateway};
+use crate::auth::{FetchSite, OriginFacts};
+use crate::credential::{Carriers, Presented, RepeatedCookie};
+use crate::forward::{BodyFault, BodyWatch, RequestBody, UploadRules};
+use crate::reason::Reason;
+use crate::reject::Rejection;
+use crate::route::Matched;
+use crate::wire::RawRequest;
+
+impl Gateway {
+    /// The client's body under its route's limits.
+    pub(super) fn body(
+        &self,
+        body: Option<Incoming>,
+        version: http::Version,
+        matched: &Matched,
+    ) -> Result<(RequestBody, BodyWatch), BodyFault> {
+        let Some(incoming) = body else {
+            return Ok(RequestBody::empty());
+        };
+        let route = matched.route.config();
+        let rules = UploadRules {
+            limit: route.body_limit,
+            idle: Some(route.timeouts.body_idle),
+            reserved: Arc::clone(self.forwarder.reserved()),
+        };
+        RequestBody::client(incoming, version, &rules)
+    }
+
+    /// Step 1 for TLS: the server name leads to the same certificate and tenant as Host
+    /// (RFC 9110, section 7.4).
+    pub(super) async fn same_server(
+        &self,
+        raw: &RawRequest,
+        certificate: CertificateOf<'_>,
+    ) -> Result<(), Rejection> {
+        let Some(name) = raw.server_name().filter(|name| *name != raw.host().name()) else {
+            return Ok(());
+        };
+        let elsewhere = certificate(name) != certificate(raw.host().name())
+            || self.tenants.of_host(name).await? != self.tenants.of_host(raw.host().name()).await?;
+        if elsewhere {
+            return Err(Rejection::of(
+                Reason::HostMismatch,
+                "the TLS server name leads elsewhere than the Host",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn find(&self, raw: &RawRequest, matched: &Matched) -> Result<Presented, Rejection> {
+        let protocols: Option<Vec<&str>> = raw
+            .websocket()
+            .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());
+        let carriers = Carriers {
+            headers: raw.headers(),
+            cookie: &|name| raw.cookies().one(name).map_err(|_| RepeatedCookie),
+            query: raw.query(),
+            websocket: protocols.as_deref(),
+        };
+        Ok(self
+            .finder
+            .find(&carriers, &matched.route.config().credentials)?)
+    }
+
+    pub(super) fn origin_facts(&self, raw: &RawRequest) -> OriginFacts {
+        let origin = raw.origin();
+        OriginFacts {
+            websocket: raw.websocket().is_some(),
+            safe_method: matches!(*raw.method(), Method::GET | Method::HEAD | Method::OPTIONS),
+            has_origin: raw.headers().contains_key(http::header::ORIGIN),
+            origin_allowed: origin.is_some_and(|origin| {
+                origin == raw.own_origin() || self.origins.iter().any(|allowed| allowed == origin)
+            }),
+            fetch_site: raw.sec_fetch_site().map(FetchSite::read),
+        }
+    }
+}
