@@ -49,6 +49,8 @@ enum Database {
 struct Row {
     id: u64,
     message: String,
+    /// When it was written: what tells it from another one of its number.
+    said_at: String,
 }
 
 /// A connection.
@@ -89,6 +91,10 @@ impl Outbox {
             ));
         }
         let mut known = Known::new(ids);
+        let mut newest = match known.last() {
+            0 => None,
+            last => Self::in_time(line.rows(&[last])).await?.pop(),
+        };
         // Whatever becomes visible from now on is found.
         if inbox.up().await.is_err() {
             return Ok(());
@@ -97,8 +103,8 @@ impl Outbox {
             sleep(self.poll).await;
             // Who has ended by now has shown all that it will.
             Self::in_time(line.look()).await?;
-            if !self.read_new(&mut line, &mut known, inbox).await?
-                || !self.read_holes(&mut line, &mut known, inbox).await?
+            if !Self::read_new(&mut line, &mut known, &mut newest, inbox).await?
+                || !Self::read_holes(&mut line, &mut known, inbox).await?
             {
                 return Ok(());
             }
@@ -108,15 +114,19 @@ impl Outbox {
 
     /// Applies what stands above everything that is known; `false` when the directory is gone.
     async fn read_new(
-        &self,
         line: &mut Line,
         known: &mut Known,
+        newest: &mut Option<Row>,
         inbox: &Inbox,
     ) -> Result<bool, String> {
         loop {
             let last = known.last();
-            let rows = Self::in_time(line.from(last)).await?;
-            if last > 0 && rows.first().is_none_or(|row| row.id != last) {
+            let mut rows = Self::in_time(line.from(last)).await?;
+            let is_newest = |row: &Row| {
+                let newest = newest.as_ref();
+                newest.is_some_and(|newest| row.id == last && row.said_at == newest.said_at)
+            };
+            if last > 0 && !rows.first().is_some_and(is_newest) {
                 return Err("the newest row of the outbox is gone; was the table emptied?".into());
             }
             for row in rows.iter().filter(|row| row.id > last) {
@@ -125,19 +135,16 @@ impl Outbox {
                 }
                 known.add(row.id, row.id);
             }
-            if rows.len() < BATCH {
+            let is_last = rows.len() < BATCH;
+            *newest = rows.pop();
+            if is_last {
                 return Ok(true);
             }
         }
     }
 
     /// Applies what has turned up below; `false` when the directory is gone.
-    async fn read_holes(
-        &self,
-        line: &mut Line,
-        known: &mut Known,
-        inbox: &Inbox,
-    ) -> Result<bool, String> {
+    async fn read_holes(line: &mut Line, known: &mut Known, inbox: &Inbox) -> Result<bool, String> {
         let holes = known.holes(RANGES);
         if holes.is_empty() {
             return Ok(true);

@@ -63,7 +63,9 @@ impl MySql {
         Ok(Self {
             connection,
             name: table.name.clone(),
-            shown: format!("id, LEFT(CONVERT(message USING utf8mb4), {LONGEST}) AS message"),
+            shown: format!(
+                "id, LEFT(CONVERT(message USING utf8mb4), {LONGEST}) AS message, CAST(said_at AS CHAR)"
+            ),
             marks: Marks::default(),
         })
     }
@@ -157,6 +159,7 @@ fn rows(rows: &[MySqlRow]) -> Result<Vec<Row>, String> {
         Ok(Row {
             id: id(row)?,
             message: message.map_err(|error| blamed(&error))?.unwrap_or_default(),
+            said_at: row.try_get_unchecked(2).map_err(|error| blamed(&error))?,
         })
     };
     rows.iter().map(read).collect()

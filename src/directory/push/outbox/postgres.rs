@@ -73,7 +73,7 @@ impl Postgres {
         let connected = PgConnection::connect_with(&table.options).await;
         let (name, shown) = (
             &table.name,
-            format!("id, left(message::text, {LONGEST}) AS message"),
+            format!("id, left(message::text, {LONGEST}) AS message, said_at::text"),
         );
         Ok(Self {
             connection: connected.map_err(|error| blamed(&error))?,
@@ -165,6 +165,7 @@ fn rows(rows: &[PgRow]) -> Result<Vec<Row>, String> {
         Ok(Row {
             id: id(row)?,
             message: message.map_err(|error| blamed(&error))?.unwrap_or_default(),
+            said_at: row.try_get(2).map_err(|error| blamed(&error))?,
         })
     };
     rows.iter().map(read).collect()
