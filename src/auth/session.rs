@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 
 use crate::config::{Config, DjangoSession, SessionStore};
 use crate::credential::PresentedToken;
-use crate::directory::{Binding, Directory, DirectoryError, StoredSession};
+use crate::directory::{Binding, Directory, DirectoryError, SessionData, StoredSession};
 use crate::ids::{TenantId, UserId};
 use crate::session::{Reader, Session, SessionError, key_is_possible};
 use crate::telemetry::{Redacted, UnixTime};
@@ -132,7 +132,7 @@ impl Source {
     ) -> Result<(Content, UnixTime), Unusable> {
         let value = carried.token.expose();
         match &self.config.store {
-            SessionStore::Database { .. } => {
+            SessionStore::Database { .. } | SessionStore::Redis(_) => {
                 if !key_is_possible(value) {
                     return Err(SessionError::Unknown.into());
                 }
@@ -153,7 +153,10 @@ impl Source {
 
     fn open<'c>(&self, content: &'c Content) -> Result<&'c Session, SessionError> {
         match content {
-            Content::Stored(stored) => stored.open(|data| self.reader.stored(data)),
+            Content::Stored(stored) => stored.open(|data| match data {
+                SessionData::Row(text) => self.reader.stored(text.expose()),
+                SessionData::Cached(value) => self.reader.cached(value),
+            }),
             Content::Cookie(session) => Ok(session),
         }
     }

@@ -43,7 +43,7 @@ impl Authenticator {
                 let spoken = first.and_then(|(_, first)| first.spoken_tenant());
                 tenant.insert(self.tenant(&ask.tenant, spoken).await?)
             };
-            let found = self.session(carried, tenant, now, evidence, trace).await?;
+            let found = Box::pin(self.session(carried, tenant, now, evidence, trace)).await?;
             verified.extend(found.map(|session| (place, session)));
         }
         verified.sort_by_key(|(place, _)| *place);
@@ -80,7 +80,7 @@ impl Authenticator {
         if let Some(token) = known.find(text, holds) {
             return Ok(token);
         }
-        let token = Arc::new(self.verifier.verify(text, now).await?);
+        let token = Arc::new(Box::pin(self.verifier.verify(text, now)).await?);
         known.keep(text.into(), Arc::clone(&token), text.len() + token.weight());
         Ok(token)
     }

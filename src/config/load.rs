@@ -12,7 +12,7 @@ use super::environment::{self, Lookup};
 use super::lines::Lines;
 use super::types::{Config, Fault, KeyPath};
 use super::walk::walk;
-use super::{raw, resolve};
+use super::{preset, raw, resolve};
 
 /// A configuration and what is known of its file.
 #[derive(Debug)]
@@ -134,8 +134,9 @@ fn from_bytes(
         .map_err(|unreadable| LoadError::new(name, &unreadable.lines, unreadable.faults))?;
     let (mut tree, lines) = (document.tree, document.lines);
     let expansion = environment::expand(&mut tree, environment);
-    let walked = walk(&raw::schema(), &mut tree, &expansion);
     let mut faults = expansion.faults.clone();
+    faults.extend(preset::expand(&mut tree));
+    let walked = walk(&raw::schema(), &mut tree, &expansion);
     faults.extend(walked.faults);
     let mut file: raw::File = if let Ok(file) = serde_json::from_value(tree) {
         file

@@ -11,6 +11,7 @@ mod environment;
 mod lines;
 mod load;
 mod placeholder;
+mod preset;
 pub mod raw;
 mod reference;
 mod resolve;

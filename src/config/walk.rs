@@ -288,7 +288,8 @@ impl Walk<'_> {
                 refused = true;
                 entries.remove(name);
                 let (problem, remedy) = if name == "preset" {
-                    not_supported(name, &[])
+                    let problem = "presets do not stand here".to_owned();
+                    (problem, "write it at the top of the file".to_owned())
                 } else {
                     let known: Vec<&str> = shape.supported_keys();
                     (

@@ -13,7 +13,7 @@ use super::key::Key;
 use super::lease::Leases;
 use super::memo::{Memo, Question, QuestionRef, Told};
 use super::sessions::{SessionAnswer, SessionKey, Sessions};
-use super::source::Source;
+use super::source::{Caches, Source};
 use crate::config;
 use crate::ids::TenantId;
 use crate::telemetry::Metrics;
@@ -41,6 +41,7 @@ pub(super) struct Desk {
     pub(super) tenant_flights: Arc<Flights<TenantAsk, Told<TenantId>>>,
     tenant_gate: Gate,
     pub(super) sessions: Sessions,
+    pub(super) caches: Caches,
     pub(super) session_flights: Arc<Flights<SessionKey, SessionAnswer>>,
     pub(super) session_gate: Gate,
     pub(super) leases: Leases,
@@ -77,7 +78,12 @@ impl TenantAskRef<'_> {
 }
 
 impl Desk {
-    pub(super) fn new(source: Source, config: &config::Directory, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        source: Source,
+        caches: Caches,
+        config: &config::Directory,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let limits = &config.limits;
         // No message says that a domain has moved to another tenant unless the tenant is named, so
         // these live as long as what nobody pushes.
@@ -96,13 +102,14 @@ impl Desk {
                 limits.queue / TENANT_SHARE,
             ),
             sessions: Sessions::new(config),
+            caches,
             session_flights: Flights::new(),
             session_gate: Gate::new(
                 limits.concurrent / SESSION_SHARE,
                 limits.queue / SESSION_SHARE,
             ),
             leases: Leases::default(),
-            health: Health::default(),
+            health: Health::of("the directory"),
             metrics,
             timeout: limits.timeout,
         }

@@ -29,17 +29,28 @@ const UNTRIED: u8 = 0;
 const WELL: u8 = 1;
 const ILL: u8 = 2;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Health {
+    /// Who answers or fails, in the words of the log.
+    whose: &'static str,
     state: AtomicU8,
     problem: Mutex<Option<String>>,
 }
 
 impl Health {
+    /// Nothing has been asked yet.
+    pub(super) const fn of(whose: &'static str) -> Self {
+        Self {
+            whose,
+            state: AtomicU8::new(UNTRIED),
+            problem: Mutex::new(None),
+        }
+    }
+
     /// The source gave a usable answer.
     pub(super) fn is_well(&self) {
         if self.state.swap(WELL, Ordering::AcqRel) == ILL {
-            tracing::info!("the directory answers again");
+            tracing::info!("{} answers again", self.whose);
         }
         // Also after a first answer, which may have overtaken a first failure.
         self.note(None);
@@ -55,9 +66,9 @@ impl Health {
     /// The source failed.
     pub(super) fn is_ill(&self, problem: &str) {
         if self.state.swap(ILL, Ordering::AcqRel) == ILL {
-            tracing::debug!(problem, "the directory still fails");
+            tracing::debug!(problem, "{} still fails", self.whose);
         } else {
-            tracing::error!(problem, "the directory fails");
+            tracing::error!(problem, "{} fails", self.whose);
         }
         self.note(Some(problem.to_owned()));
     }

@@ -12,6 +12,7 @@
 
 mod binding;
 mod cache;
+mod caches;
 mod desk;
 mod error;
 mod flight;
@@ -26,6 +27,7 @@ mod memo;
 mod mysql;
 mod push;
 mod record;
+mod redis_text;
 mod revoked;
 mod ring;
 mod service;
@@ -42,4 +44,4 @@ pub use lease::{Lease, Leases};
 pub use push::ChannelStatus;
 pub use revoked::{Revocations, RevokeError};
 pub use service::Directory;
-pub use sessions::StoredSession;
+pub use sessions::{SessionData, StoredSession};

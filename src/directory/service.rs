@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::binding::{Binding, Live};
 use super::cache::{Absence, Cached};
+use super::caches;
 use super::desk::{Desk, TenantAskRef};
 use super::error::{DirectoryError, SourceError};
 use super::health::DirectoryStatus;
@@ -16,7 +17,7 @@ use super::key::KeyRef;
 use super::lease::Leases;
 use super::memo::QuestionRef;
 use super::push::{Again, Push};
-use super::source::Source;
+use super::source::{Caches, Source};
 use crate::config::{self, Fault};
 use crate::ids::{TenantId, UserId};
 use crate::telemetry::Metrics;
@@ -25,7 +26,7 @@ use crate::telemetry::Metrics;
 const FILE_POLL: Duration = Duration::from_millis(250);
 
 /// How often a source that does not answer is tried, beside the requests that try it.
-const HEALTH_POLL: Duration = Duration::from_secs(2);
+pub(super) const HEALTH_POLL: Duration = Duration::from_secs(2);
 
 /// Garbage that means "everything" is applied at most this often.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Directory {
         let source = Source::build(config, tenants)?;
         let push = Push::build(&config.invalidation)?;
         Ok(Arc::new(Self {
-            desk: Arc::new(Desk::new(source, config, metrics)),
+            desk: Arc::new(Desk::new(source, Caches::build(config)?, config, metrics)),
             push: Arc::new(push),
             again: Arc::new(Again::new(config.invalidation.replica_lag)),
             revoked: Notify::new(),
@@ -73,6 +74,9 @@ impl Directory {
             self.control.spawn(repeat(desk, again));
         }
         let desk = Arc::downgrade(&self.desk);
+        if self.desk.caches.any() {
+            self.control.spawn(caches::check(Weak::clone(&desk)));
+        }
         if self.desk.source.has_snapshot() {
             self.control.spawn(watch(desk));
         } else {

@@ -7,12 +7,13 @@
 //! for keys that do not exist. A user's or account's change says nothing here: the session is held
 //! against the live record whenever it is used.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
-use super::error::DirectoryError;
+use super::error::{DirectoryError, SourceError};
 use super::flight::{Seat, fly};
 use super::invalidation::Invalidation;
 use super::ring::Ring;
@@ -23,23 +24,44 @@ use crate::ids::TenantId;
 use crate::session::{Session, SessionError};
 use crate::telemetry::{Redacted, UnixTime};
 
+use zeroize::Zeroizing;
+
 /// Most answers of each kind.
 const CAPACITY: u64 = 100_000;
 /// Most remembered "no such session".
 const ABSENT_CAPACITY: u64 = 10_000;
 
+/// What a store holds of a session.
+pub enum SessionData {
+    /// The signed text of a row.
+    Row(Redacted),
+    /// The value of a cache, which nobody signs.
+    Cached(Zeroizing<Vec<u8>>),
+}
+
+/// Neither is shown.
+impl std::fmt::Debug for SessionData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Row(_) => "Row",
+            Self::Cached(_) => "Cached",
+        })
+    }
+}
+
 /// A session as its store holds it.
 #[derive(Debug)]
 pub struct StoredSession {
-    data: Redacted,
+    /// Until it has been read.
+    data: Mutex<Option<SessionData>>,
     expires: UnixTime,
     opened: OnceLock<Result<Session, SessionError>>,
 }
 
 impl StoredSession {
-    pub(super) const fn new(data: Redacted, expires: UnixTime) -> Self {
+    pub(super) fn new(data: SessionData, expires: UnixTime) -> Self {
         Self {
-            data,
+            data: Mutex::new(Some(data)),
             expires,
             opened: OnceLock::new(),
         }
@@ -51,13 +73,18 @@ impl StoredSession {
         self.expires
     }
 
-    /// What it says; `read` is asked once, however often the session is used.
+    /// What it says; `read` is asked once, however often the session is used, and what it was read
+    /// from is not kept any longer.
     pub fn open(
         &self,
-        read: impl FnOnce(&str) -> Result<Session, SessionError>,
+        read: impl FnOnce(&SessionData) -> Result<Session, SessionError>,
     ) -> Result<&Session, SessionError> {
         self.opened
-            .get_or_init(|| read(self.data.expose()))
+            .get_or_init(|| {
+                let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+                data.take()
+                    .map_or(Err(SessionError::Unknown), |data| read(&data))
+            })
             .as_ref()
             .map_err(|error| *error)
     }
@@ -92,7 +119,9 @@ type Space = moka::sync::Cache<SessionKey, Held, ahash::RandomState>;
 pub(super) struct Sessions {
     found: Space,
     missing: Space,
-    stores: Vec<usize>,
+    stores: BTreeSet<usize>,
+    /// Those of them that have rows.
+    tables: BTreeSet<usize>,
     ring: Mutex<Ring>,
     /// Answers that were asked for below this number are forgotten.
     floor: AtomicU64,
@@ -111,12 +140,24 @@ impl Sessions {
         Self {
             found: space(CAPACITY.min(config.cache.capacity).max(1)),
             missing: space(ABSENT_CAPACITY),
-            stores: config.session_tables.keys().copied().collect(),
+            stores: {
+                let tables = config.session_tables.keys();
+                tables
+                    .chain(config.session_caches.keys())
+                    .copied()
+                    .collect()
+            },
+            tables: config.session_tables.keys().copied().collect(),
             ring: Mutex::default(),
             floor: AtomicU64::new(0),
             life,
             negative_life: config.cache.negative_ttl.min(life),
         }
+    }
+
+    /// Whether this credential's sessions have rows.
+    fn has_table(&self, store: usize) -> bool {
+        self.tables.contains(&store)
     }
 
     /// The answer, unless it is past its life.
@@ -247,13 +288,11 @@ impl Desk {
             super::desk::pause(number).await;
             self.session_gate.enter().await
         };
+        let table_asked = AtomicBool::new(false);
         let attempt = async |_permit| {
             let (sequence, asked_at) = (self.sessions.ticket(), Instant::now());
             self.metrics.directory_lookups.inc();
-            let found = self
-                .source
-                .session(key.store, &key.tenant, &key.key)
-                .await?;
+            let found = self.find_session(&key, &table_asked).await?;
             let answer = match found {
                 FoundSession::Session(session) => SessionAnswer::Known(Arc::from(session)),
                 FoundSession::NoSession => SessionAnswer::NoSession,
@@ -262,7 +301,11 @@ impl Desk {
             Ok((sequence, asked_at, answer))
         };
         fly(seat, self.timeout, enter, attempt, |outcome| {
-            self.hear(&outcome);
+            if table_asked.load(Ordering::Relaxed) {
+                self.hear(&outcome);
+            } else if outcome.is_err() {
+                self.metrics.directory_errors.inc();
+            }
             match outcome {
                 Ok((sequence, asked_at, answer)) => self
                     .sessions
@@ -272,6 +315,26 @@ impl Desk {
             }
         })
         .await;
+    }
+
+    /// The cache's word, or the table's where the credential has no cache. With Django's engine
+    /// `cached_db` a row counts where the cache has nothing; also where it does not answer, since a
+    /// log-out deletes the row first.
+    async fn find_session(
+        &self,
+        key: &SessionKey,
+        table_asked: &AtomicBool,
+    ) -> Result<FoundSession, SourceError> {
+        let cached = self.caches.session(key.store, &key.tenant, &key.key).await;
+        let has_table = self.sessions.has_table(key.store);
+        match cached {
+            Some(Ok(Some(session))) => return Ok(FoundSession::Session(Box::new(session))),
+            Some(Ok(None)) if !has_table => return Ok(FoundSession::NoSession),
+            Some(Err(error)) if !has_table => return Err(error),
+            _ => {}
+        }
+        table_asked.store(true, Ordering::Relaxed);
+        self.source.session(key.store, &key.tenant, &key.key).await
     }
 }
 

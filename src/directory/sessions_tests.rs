@@ -28,6 +28,7 @@ fn sessions() -> Sessions {
         },
         invalidation: config::Invalidation::default(),
         session_tables: BTreeMap::from([(0, vec!["a".into()]), (3, vec!["b".into()])]),
+        session_caches: BTreeMap::new(),
     })
 }
 
@@ -44,7 +45,10 @@ fn key(store: usize, of: &str, key: &str) -> SessionKey {
 }
 
 fn known() -> SessionAnswer {
-    let stored = StoredSession::new(Redacted::new("x".into()), UnixTime::from_secs(1));
+    let stored = StoredSession::new(
+        SessionData::Row(Redacted::new("x".into())),
+        UnixTime::from_secs(1),
+    );
     SessionAnswer::Known(Arc::new(stored))
 }
 
@@ -123,9 +127,12 @@ fn e16_an_answer_from_before_its_end_is_not_stored() {
 
 #[test]
 fn a_session_is_opened_once() {
-    let stored = StoredSession::new(Redacted::new("data".into()), UnixTime::from_secs(1));
-    let read = |text: &str| {
-        assert_eq!(text, "data");
+    let stored = StoredSession::new(
+        SessionData::Row(Redacted::new("data".into())),
+        UnixTime::from_secs(1),
+    );
+    let read = |data: &SessionData| {
+        assert!(matches!(data, SessionData::Row(text) if text.expose() == "data"));
         Err(SessionError::Signature)
     };
     assert_eq!(stored.open(read).err(), Some(SessionError::Signature));

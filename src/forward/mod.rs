@@ -1,6 +1,6 @@
 //! Forward: what the upstream is told, and what the client is told back.
 //!
-//! A request passes three types here. [`RawRequest`] is what the client sent;
+//! A request passes three types here. [`RawRequest`](crate::wire::RawRequest) is what the client sent;
 //! [`SanitizedRequest`] proves that every reserved name and its aliases, every hop-by-hop field and
 //! every nominated one is gone and that the forwarding fields are rebuilt; [`ForwardRequest`] proves
 //! that it was also granted. Nothing strips after identity is written, and only a

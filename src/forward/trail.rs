@@ -86,8 +86,7 @@ fn forwarded_for(raw: &RawParts) -> String {
         if !chain.is_empty() {
             chain.push_str(", ");
         }
-        // Writing to a String cannot fail.
-        let _ = write!(chain, "{address}");
+        push_address(&mut chain, address);
     }
     chain
 }
@@ -100,19 +99,49 @@ fn forwarded(raw: &RawParts) -> String {
         if !first {
             line.push_str(", ");
         }
-        // Writing to a String cannot fail.
-        let _ = match address {
-            IpAddr::V4(address) => write!(line, "for={address}"),
-            IpAddr::V6(address) => write!(line, "for=\"[{address}]\""),
+        let (open, close) = if address.is_ipv6() {
+            ("for=\"[", "]\"")
+        } else {
+            ("for=", "")
         };
+        line.push_str(open);
+        push_address(&mut line, address);
+        line.push_str(close);
         if first {
             let authority = raw.host.authority();
             let quote = if authority.contains(':') { "\"" } else { "" };
-            let proto = raw.scheme.as_str();
-            let _ = write!(line, ";host={quote}{authority}{quote};proto={proto}");
+            for part in [
+                ";host=",
+                quote,
+                authority,
+                quote,
+                ";proto=",
+                raw.scheme.as_str(),
+            ] {
+                line.push_str(part);
+            }
         }
     }
     line
+}
+
+/// Appends an address; the formatting of an IPv4 address costs more than its digits.
+fn push_address(text: &mut String, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{address}");
+        return;
+    };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        for (value, divisor) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= value {
+                text.push(char::from(b'0' + octet / divisor % 10));
+            }
+        }
+    }
 }
 
 fn scheme(scheme: Scheme) -> HeaderValue {
@@ -245,6 +274,19 @@ mod tests {
         assert_eq!(lines[0], "1.0 fred");
         assert_eq!(lines[1].to_str().unwrap(), format!("1.1 {}", pseudonym()));
         assert!(via(Version::HTTP_2).to_str().unwrap().starts_with("2.0 "));
+    }
+
+    #[test]
+    fn addresses_are_written_as_everywhere() {
+        for octet in 0..=255_u8 {
+            let address = IpAddr::from([octet, 255 - octet, octet / 10, 7]);
+            let mut text = String::new();
+            push_address(&mut text, address);
+            assert_eq!(text, address.to_string());
+        }
+        let mut text = String::new();
+        push_address(&mut text, "2001:db8::1".parse().unwrap());
+        assert_eq!(text, "2001:db8::1");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod answer;
 mod case;
+mod components;
 mod cookies;
 mod endpoints;
 mod explain;
@@ -42,9 +43,10 @@ use crate::wire::{ConnectionInfo, RawRequest, WireError};
 use open::Open;
 
 pub(crate) use case::Case;
+pub use components::Component;
 pub use explain::{Explanation, explain};
 pub use listed::{Kind as StreamKind, OpenStream, OpenStreams, Page, Wanted};
-pub use rooms::{Component, Gateway};
+pub use rooms::Gateway;
 
 /// What a client is answered with.
 pub type ResponseBody = forward::ResponseBody<UpstreamBody>;
@@ -66,11 +68,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// An empty one, of at most so many bytes for verified tokens and a quarter of that for what is
+    /// An empty one, of about so many bytes: three quarters for verified tokens, one for what is
     /// signed.
     pub(crate) fn of_bytes(bytes: usize) -> Self {
         Self {
-            verified: VerifiedTokens::of_bytes(bytes),
+            verified: VerifiedTokens::of_bytes(bytes - bytes / 4),
             minted: Minted::of_bytes(bytes / 4),
         }
     }
@@ -121,7 +123,7 @@ impl Core {
     pub fn new(gateway: Arc<Gateway>, drain: Drain) -> Self {
         let pools = Pools::new(gateway.upstreams(), Arc::clone(&gateway.metrics));
         Self {
-            memory: Memory::of_bytes(gateway.limits.token_cache),
+            memory: Memory::of_bytes(gateway.limits.token_cache / gateway.workers.max(1)),
             gateway,
             pools,
             drain,
@@ -156,7 +158,7 @@ pub async fn serve(
         .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
     let response = match outcome {
         Ok(response) => response,
-        Err(rejection) => gateway.refuse(&open.case, rejection).await,
+        Err(rejection) => Box::pin(gateway.refuse(&open.case, rejection)).await,
     };
     open.answered = true;
     response

@@ -29,6 +29,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Limits of the data path.
     pub limits: Limits,
+    /// Cores that serve requests.
+    pub workers: usize,
     /// How long a client may take to read what is written to it.
     pub write_timeout: Duration,
     pub(super) routes: RouteTable,
@@ -57,17 +59,6 @@ pub struct Gateway {
     directory: Arc<Directory>,
     revocations: Arc<Revocations>,
     upstreams: Arc<Upstreams>,
-}
-
-/// The state of one component, for `/readyz`.
-#[derive(Debug, Clone)]
-pub struct Component {
-    /// Whether it works as it should.
-    pub ready: bool,
-    /// Whether requests can be served, within their bounds, though it does not.
-    pub spared: bool,
-    /// Its state in words.
-    pub detail: String,
 }
 
 impl Gateway {
@@ -162,6 +153,7 @@ impl Gateway {
         let gateway = Self {
             metrics: Arc::clone(metrics),
             limits: config.limits,
+            workers: config.workers,
             write_timeout: longest_body_idle(config),
             routes: RouteTable::build(config),
             finder: Finder::build(&config.credentials),
@@ -241,57 +233,6 @@ impl Gateway {
         &self.upstreams
     }
 
-    /// The state of each component, for `/readyz`.
-    #[must_use]
-    pub fn components(&self) -> Vec<(&'static str, Component)> {
-        let keys = self.verifier.status();
-        let missing: Vec<&str> = keys
-            .iter()
-            .filter(|(_, status)| !status.ready)
-            .map(|(issuer, _)| &**issuer)
-            .collect();
-        let keys = Component {
-            ready: missing.is_empty(),
-            spared: false,
-            detail: if missing.is_empty() {
-                "ok".into()
-            } else {
-                format!("no keys of {}", missing.join(", "))
-            },
-        };
-        let directory = self.directory.status();
-        let detail = directory
-            .problem
-            .clone()
-            .unwrap_or_else(|| format!("{} ok", directory.source));
-        let invalidation = invalidation(&directory.channels);
-        let directory = Component {
-            ready: directory.ready,
-            spared: false,
-            detail,
-        };
-        let upstreams = Component {
-            ready: true,
-            spared: false,
-            detail: self.upstream_names.join(", "),
-        };
-        let mut components = vec![
-            ("keys", keys),
-            ("directory", directory),
-            ("invalidation", invalidation),
-            ("upstreams", upstreams),
-        ];
-        components.extend(self.revocations.status().map(|read| {
-            let revocations = Component {
-                ready: read.is_ok(),
-                spared: false,
-                detail: read.map_or_else(|problem| problem, |count| format!("{count} in effect")),
-            };
-            ("revocations", revocations)
-        }));
-        components
-    }
-
     /// Waits until every issuer has its keys, or has failed to get them, at most this long.
     pub async fn keys_settled(&self, most: Duration) {
         let settled = async {
@@ -330,6 +271,8 @@ impl Gateway {
             "directory".to_owned(),
             self.directory.probe().await.map(|()| "ok".to_owned()),
         )];
+        let sessions = self.directory.probe_session_caches().await;
+        outcomes.extend(sessions.map(|tried| ("sessions in redis".to_owned(), tried)));
         for channel in self.channels_settled().await {
             let outcome = channel.problem.map_or_else(|| Ok("ok".to_owned()), Err);
             outcomes.push((format!("invalidation by {}", channel.channel), outcome));
@@ -353,33 +296,6 @@ impl Gateway {
             ));
         }
         outcomes
-    }
-}
-
-/// A channel that is down makes records live shorter and refuses nobody; until the first attempt
-/// has ended, nobody knows which it will be.
-fn invalidation(channels: &[ChannelStatus]) -> Component {
-    let down: Vec<String> = channels
-        .iter()
-        .filter_map(|channel| {
-            let problem = channel.problem.as_ref()?;
-            Some(format!("{}: {problem}", channel.channel))
-        })
-        .collect();
-    let names: Vec<&str> = channels.iter().map(|channel| channel.channel).collect();
-    Component {
-        ready: down.is_empty(),
-        spared: channels.iter().all(|channel| channel.tried),
-        detail: if channels.is_empty() {
-            "no push channel configured; ttl_without_push bounds staleness".into()
-        } else if down.is_empty() {
-            format!("push: up ({})", names.join(", "))
-        } else {
-            format!(
-                "push: down, ttl_without_push bounds staleness ({})",
-                down.join("; ")
-            )
-        },
     }
 }
 

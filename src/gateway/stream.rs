@@ -59,9 +59,11 @@ pub(super) async fn send_under_lease(
     }
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
     let _listed = core.gateway.open_streams.enter(Kind::Request, tag, grant);
+    // Boxed: rare, and its future would be a large part of every request's.
+    let end = Box::pin(ended(core, &standing, None, &held));
     tokio::select! {
         biased;
-        (_, reason) = ended(core, &standing, None, &held) => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
+        (_, reason) = end => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
         sent = &mut answer => Ok(sent?),
     }
 }
@@ -312,7 +314,7 @@ pub(super) fn watch_body(
     }
     let standing = Standing::of(principal, route);
     let endless = is_event_stream(response.headers());
-    let (kind, tag) = (kind(response.headers()), tag(&line));
+    let (kind, tag) = (if endless { Kind::Sse } else { Kind::Body }, tag(&line));
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
         reason: Cell::new(None),
@@ -362,14 +364,6 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 struct Watched {
     reason: Cell<Option<Reason>>,
     is_stream: Cell<bool>,
-}
-
-fn kind(headers: &HeaderMap) -> Kind {
-    if is_event_stream(headers) {
-        Kind::Sse
-    } else {
-        Kind::Body
-    }
 }
 
 fn tag(line: &Line) -> Tag {

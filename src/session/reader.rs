@@ -21,6 +21,8 @@ pub struct Reader {
     hash: Keys,
     /// How long a session that is its own cookie lives; `None` where a store says it.
     cookie_age: Option<std::time::Duration>,
+    /// Whether the cache writes JSON.
+    json: bool,
 }
 
 impl Reader {
@@ -38,6 +40,7 @@ impl Reader {
             signed: Keys::of_signer(salt, secrets()),
             hash: Keys::derived(HASH, secrets()),
             cookie_age: own_cookie.then_some(config.cookie_age),
+            json: matches!(&config.store, SessionStore::Redis(redis) if redis.json),
         }
     }
 
@@ -59,6 +62,15 @@ impl Reader {
             return Err(SessionError::Expired);
         }
         Ok((session, ends))
+    }
+
+    /// What a cache holds, in the form that it writes.
+    pub fn cached(&self, data: &[u8]) -> Result<Session, SessionError> {
+        if self.json {
+            self.json(data)
+        } else {
+            self.pickled(data)
+        }
     }
 
     /// What a cache holds that pickles.

@@ -310,7 +310,7 @@ fn attempt(
 
 /// About how many bytes a claim takes: its own, and what the map keeps for it.
 fn json_weight(value: &Value) -> usize {
-    const NODE: usize = 64;
+    const NODE: usize = 128;
     NODE + match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(json_weight).sum(),

@@ -8,6 +8,11 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Whether the client names `text/html`, and not below JSON.
 pub(super) fn wants_html(headers: &HeaderMap) -> bool {
+    // Most requests name no kind of HTML at all; what they do name need not be weighed then.
+    let mut lines = headers.get_all(ACCEPT).iter();
+    if !lines.any(|line| names_html(line.as_bytes())) {
+        return false;
+    }
     let html = quality(headers, |media| {
         media == "text/html" || media == "application/xhtml+xml"
     });
@@ -23,6 +28,11 @@ pub(super) fn is_navigation(headers: &HeaderMap, method: &Method) -> bool {
         Some(mode) => mode == "navigate",
         None => *method == Method::GET && wants_html(headers),
     }
+}
+
+fn names_html(line: &[u8]) -> bool {
+    line.windows(4)
+        .any(|word| word.eq_ignore_ascii_case(b"html"))
 }
 
 /// The highest quality, in thousandths, of a media type that `is` accepts; 0 without one.

@@ -76,7 +76,8 @@ pub struct PostgresSource {
     /// Schemas behind the tenant's in the search path.
     #[serde(default)]
     pub search_path_also: Vec<String>,
-    /// Queries by name, with the parameters `$user` and `$tenant` and the columns `id`, `account`, `active`.
+    /// Queries by name, with the parameters `$user` and `$tenant` and the columns `id`, `account`, `active`. At least one, unless a preset has it.
+    #[serde(default)]
     pub lookups: BTreeMap<String, String>,
 }
 

@@ -29,7 +29,7 @@ pub struct DjangoSession {
     /// `SESSION_COOKIE_DOMAIN`, for the deletion of a dead cookie.
     #[serde(default)]
     pub domain: Option<String>,
-    /// `SESSION_COOKIE_AGE`, for `signed_cookies`.
+    /// `SESSION_COOKIE_AGE`, for `signed_cookies`, and for a key in Redis that has no end.
     #[serde(default = "two_weeks")]
     pub cookie_age: Duration,
     /// Which of the directory's look-ups its user goes through.
@@ -40,12 +40,14 @@ pub struct DjangoSession {
     pub csrf: DjangoCsrf,
 }
 
-/// Where sessions are kept. Exactly one of `database`, `signed_cookies`.
+/// Where sessions are kept. Exactly one of `database`, `redis`, `signed_cookies`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionStore {
     /// The engines `db` and `cached_db`: a table of the directory's database.
     Database(SessionTable),
+    /// The engines `cache` and `cached_db` in a Redis cache, Django's own or django-redis.
+    Redis(RedisSessions),
     /// The engine `signed_cookies`: the cookie is the session.
     SignedCookies(Nothing),
 }
@@ -70,6 +72,64 @@ impl Default for SessionTable {
             table: "django_session".to_owned(),
         }
     }
+}
+
+/// Sessions in a Redis cache: what `CACHES` says of it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedisSessions {
+    /// `LOCATION`: `redis://user:password@host:port/database`, or `rediss://` over TLS.
+    pub url: Secret,
+    /// `SESSION_ENGINE`: cache, or `cached_db`, whose rows count where Redis has nothing; null: what is in Redis of either, and no row.
+    #[serde(default)]
+    pub engine: Option<CacheEngine>,
+    /// The table of `cached_db`, in the directory's database; left out: `django_session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// `KEY_PREFIX`.
+    #[serde(default)]
+    pub key_prefix: String,
+    /// `VERSION`.
+    #[serde(default = "one")]
+    pub version: u32,
+    /// `KEY_FUNCTION`: plain is Django's own; `django_tenants` puts the tenant's schema in front.
+    #[serde(default)]
+    pub key_function: KeyFunction,
+    /// What the values are written with: pickle, or the JSON serializer of django-redis, without compression.
+    #[serde(default)]
+    pub serializer: CacheSerializer,
+}
+
+/// The engine whose sessions are in a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheEngine {
+    /// `django.contrib.sessions.backends.cache`.
+    Cache,
+    /// `django.contrib.sessions.backends.cached_db`.
+    CachedDb,
+}
+
+/// How the cache makes its keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyFunction {
+    /// `prefix:version:key`.
+    #[default]
+    Plain,
+    /// `schema:prefix:version:key`, as `django_tenants.cache.make_key` does.
+    DjangoTenants,
+}
+
+/// What the cache writes its values with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheSerializer {
+    /// Python's pickle; plain values only are read.
+    #[default]
+    Pickle,
+    /// JSON.
+    Json,
 }
 
 /// Nothing to say.
@@ -109,6 +169,10 @@ const fn keep() -> Forward {
 
 fn root() -> String {
     "/".to_owned()
+}
+
+const fn one() -> u32 {
+    1
 }
 
 const fn two_weeks() -> Duration {

@@ -21,6 +21,9 @@ pub struct Issuer {
     /// Its name in this file and in the audit log; may be left out (`app`) when there is one issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// `simplejwt`, where it is one of several issuers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<IssuerPreset>,
     /// The `iss` that its tokens must have; null matches only tokens without `iss`.
     pub issuer: Option<String>,
     /// Which `aud` it accepts, or the word any; required with a JWKS or discovery URL.
@@ -67,6 +70,7 @@ impl Default for Issuer {
     fn default() -> Self {
         Self {
             name: None,
+            preset: None,
             issuer: None,
             audiences: Audiences::Listed(Vec::new()),
             algorithms: None,
@@ -84,6 +88,14 @@ impl Default for Issuer {
             lookup: "default".to_owned(),
         }
     }
+}
+
+/// What the tokens of a kind have in common.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IssuerPreset {
+    /// Access tokens of SimpleJWT.
+    Simplejwt,
 }
 
 /// Which `aud` is accepted.

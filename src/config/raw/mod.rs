@@ -38,6 +38,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    /// What apps of a kind have in common: a word, or a list of words. `check --expand` shows what it stands for; what is written beside it wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Presets>,
     /// Data-path threads: auto, or a number.
     #[serde(default = "auto_workers")]
     pub workers: Workers,
@@ -98,6 +101,28 @@ pub struct File {
     /// The log.
     #[serde(default)]
     pub telemetry: Telemetry,
+}
+
+/// One preset, or several.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Presets {
+    /// One.
+    One(Preset),
+    /// Several.
+    Several(Vec<Preset>),
+}
+
+/// What apps of a kind have in common.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// Access tokens of SimpleJWT, for the only issuer.
+    Simplejwt,
+    /// A schema of PostgreSQL per tenant, found by the host.
+    DjangoTenants,
+    /// Tokens in the query, the subprotocol and the cookie `access_token` of WebSockets too.
+    Channels,
 }
 
 const fn auto_workers() -> Workers {

@@ -59,8 +59,8 @@ pub struct Limits {
     pub connections: u32,
     /// Deadline of the TLS handshake, the first byte and a request's head.
     pub header_timeout: Duration,
-    /// What each core remembers of tokens that it has verified; a quarter of it for what it has
-    /// signed. 0: every token is verified, and everything signed, each time.
+    /// Memory for tokens that were verified and what was signed, over all cores, each of which has
+    /// its part. 0: every token is verified, and everything signed, each time.
     pub token_cache: Size,
 }
 
@@ -73,7 +73,7 @@ impl Default for Limits {
             body: None,
             connections: 10_000,
             header_timeout: Duration::secs(10),
-            token_cache: Size(32 << 20),
+            token_cache: Size(64 << 20),
         }
     }
 }

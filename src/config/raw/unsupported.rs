@@ -14,12 +14,8 @@ pub(in crate::config) const WORDS_MARK: &str = "x-not-supported-words";
 /// A key of the definition (`File` is the root), and the values in which it changes nothing.
 const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("File", "decisions", &[Nothing::Null]),
-    ("File", "preset", &[Nothing::Null]),
     ("ListenerTls", "client_ca", &[Nothing::Null]),
-    ("Issuer", "preset", &[Nothing::Null]),
-    ("Directory", "preset", &[Nothing::Null]),
     ("Upstream", "health_check", &[Nothing::Null]),
-    ("Upstream", "preset", &[Nothing::Null]),
     ("UpstreamTls", "client_certificate", &[Nothing::Null]),
     ("Limits", "rate", &[Nothing::Null]),
     ("RouteLimits", "rate", &[Nothing::Null]),
@@ -27,7 +23,7 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
 ];
 
 /// Words and kinds of the definition.
-const WORDS: &[(&str, &str)] = &[("Balance", "least_requests"), ("SessionStore", "redis")];
+const WORDS: &[(&str, &str)] = &[("Balance", "least_requests")];
 
 #[derive(Clone, Copy)]
 enum Nothing {

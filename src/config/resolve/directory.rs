@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::sql::{self, Dialect, Query};
 use super::{Context, headers, push, urls};
-use crate::config::SessionStore;
 use crate::config::raw;
 use crate::config::types::{
     Credential, Directory, DirectoryCache, DirectoryLimits, DirectorySource, Invalidation, KeyPath,
     Tenants,
 };
+use crate::config::{RedisSessions, SessionStore};
 use crate::telemetry::Redacted;
 
 pub(super) fn directory(
@@ -54,18 +54,28 @@ pub(super) fn directory(
         cache,
         limits,
         session_tables: session_tables(credentials),
+        session_caches: session_caches(credentials),
         invalidation: invalidation?,
     })
 }
 
 fn session_tables(credentials: &[Credential]) -> BTreeMap<usize, Vec<String>> {
-    let table = |credential: &Credential| match &credential.django_session.as_ref()?.store {
-        SessionStore::Database { table } => Some(table.clone()),
-        SessionStore::SignedCookies => None,
-    };
+    let table =
+        |credential: &Credential| credential.django_session.as_ref()?.store.table().cloned();
     let tables = credentials.iter().map(table).enumerate();
     tables
         .filter_map(|(index, table)| Some((index, table?)))
+        .collect()
+}
+
+fn session_caches(credentials: &[Credential]) -> BTreeMap<usize, Arc<RedisSessions>> {
+    let cache = |credential: &Credential| match &credential.django_session.as_ref()?.store {
+        SessionStore::Redis(redis) => Some(Arc::clone(redis)),
+        SessionStore::Database { .. } | SessionStore::SignedCookies => None,
+    };
+    let caches = credentials.iter().map(cache).enumerate();
+    caches
+        .filter_map(|(index, cache)| Some((index, cache?)))
         .collect()
 }
 

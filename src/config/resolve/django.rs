@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use super::sql::{self, Dialect};
-use super::{Context, headers};
+use super::{Context, headers, push};
 use crate::config::raw;
 use crate::config::types::{KeyPath, Secret};
-use crate::config::{DjangoCsrf, DjangoSession, SessionStore};
+use crate::config::{DjangoCsrf, DjangoSession, RedisSessions, SessionStore};
 
 /// Django's own `SECRET_KEY`s have 50 characters; with fewer than this, one can be guessed.
 const SHORT: usize = 32;
+/// `SessionStore.cache_key_prefix` of the engine `cache`; the key follows without a separator.
+const CACHE: &str = "django.contrib.sessions.cache";
+/// The same of `cached_db`.
+const CACHED_DB: &str = "django.contrib.sessions.cached_db";
 
 pub(super) fn session(
     raw: &raw::DjangoSession,
@@ -30,7 +34,14 @@ pub(super) fn session(
         raw::SessionStore::Database(database) => {
             let at = at.key("store").key("database");
             has_database(&file.directory, &at, cx);
-            table(&database.table, &at.key("table"), cx)
+            let table = table(&database.table, &at.key("table"), cx);
+            table.map(|table| SessionStore::Database { table })
+        }
+        raw::SessionStore::Redis(redis) => {
+            let at = at.key("store").key("redis");
+            let endless = raw.cookie_age.0;
+            let redis = self::redis(redis, endless, file, &at, cx);
+            redis.map(|redis| SessionStore::Redis(Arc::new(redis)))
         }
         raw::SessionStore::SignedCookies(_) => Some(SessionStore::SignedCookies),
     };
@@ -67,7 +78,7 @@ fn secret(raw: &raw::Secret, at: &KeyPath, cx: &mut Context<'_>) -> Option<Secre
 }
 
 /// A table's name, with its schema where it has one.
-fn table(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<SessionStore> {
+fn table(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<Vec<String>> {
     let parts: Vec<String> = text.split('.').map(str::to_owned).collect();
     let good = |part: &String| {
         (1..=63).contains(&part.len()) && !part.contains('"') && !part.chars().any(char::is_control)
@@ -80,7 +91,70 @@ fn table(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<SessionStore>
         );
         return None;
     }
-    Some(SessionStore::Database { table: parts })
+    Some(parts)
+}
+
+/// A Redis cache. `CACHES` says most of it, `SESSION_ENGINE` the rest.
+fn redis(
+    raw: &raw::RedisSessions,
+    endless: std::time::Duration,
+    file: &raw::File,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Option<RedisSessions> {
+    let url = cx.secret(&at.key("url"), &raw.url);
+    if let Some(url) = &url {
+        push::redis_url(url.value.expose(), &url.at, cx);
+    }
+    if raw.key_prefix.chars().any(char::is_control) || raw.key_prefix.len() > 200 {
+        cx.fault(
+            &at.key("key_prefix"),
+            "this is not a prefix of keys",
+            "write what CACHES has as KEY_PREFIX, or leave it out",
+        );
+    }
+    let table = match (raw.engine, &raw.table) {
+        (Some(raw::CacheEngine::CachedDb), named) => {
+            has_database(&file.directory, &at.key("engine"), cx);
+            let name = named.as_deref().unwrap_or("django_session");
+            Some(table(name, &at.key("table"), cx)?)
+        }
+        (_, None) => None,
+        (_, Some(_)) => {
+            cx.fault(
+                &at.key("table"),
+                "only the engine cached_db has a table",
+                "add `engine: cached_db`, or leave it out",
+            );
+            None
+        }
+    };
+    let several = file.tenants.as_ref().is_some_and(|tenants| {
+        let known_one =
+            matches!(&tenants.known, raw::KnownTenants::Listed(listed) if listed.len() == 1);
+        !tenants.sources.is_empty() && !known_one
+    });
+    if several && raw.key_function == raw::KeyFunction::Plain {
+        cx.warn(
+            &at.key("key_function"),
+            "the tenants share these sessions: only the hash of the password tells whose one is",
+            "write `key_function: django_tenants`, and KEY_FUNCTION in CACHES",
+        );
+    }
+    Some(RedisSessions {
+        url: url?,
+        engines: match raw.engine {
+            Some(raw::CacheEngine::Cache) => vec![CACHE],
+            Some(raw::CacheEngine::CachedDb) => vec![CACHED_DB],
+            None => vec![CACHE, CACHED_DB],
+        },
+        table,
+        key_prefix: raw.key_prefix.clone(),
+        version: raw.version,
+        by_tenant: raw.key_function == raw::KeyFunction::DjangoTenants,
+        json: raw.serializer == raw::CacheSerializer::Json,
+        endless,
+    })
 }
 
 fn has_database(directory: &raw::Directory, at: &KeyPath, cx: &mut Context<'_>) {
@@ -94,7 +168,7 @@ fn has_database(directory: &raw::Directory, at: &KeyPath, cx: &mut Context<'_>) 
         cx.fault(
             at,
             "the directory is no database that could hold sessions",
-            "use a postgres, mysql or sqlite directory, or `signed_cookies: {}`",
+            "use a postgres, mysql or sqlite directory, or another store",
         );
     }
 }

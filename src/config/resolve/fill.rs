@@ -7,7 +7,7 @@ use crate::config::raw;
 /// The tenant of a file without `tenants`.
 const ONLY_TENANT: &str = "default";
 /// The name of the only issuer and of the only upstream.
-const ONLY: &str = "app";
+pub(in crate::config) const ONLY: &str = "app";
 
 pub(in crate::config) fn fill(file: &mut raw::File) {
     file.tenants.get_or_insert_with(|| raw::Tenants {

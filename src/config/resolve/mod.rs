@@ -26,7 +26,7 @@ mod urls;
 use std::path::Path;
 
 use context::Context;
-pub(super) use fill::fill;
+pub(super) use fill::{ONLY, fill};
 
 use super::raw;
 use super::types::{Config, Fault, KeyPath};

@@ -132,14 +132,8 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
     let words = "not supported in this version";
     for (text, at) in [
         ("decisions: { address: 127.0.0.1:9091 }", "decisions"),
-        (
-            "credentials: [{ django_session: { secret_key: x, store: { redis: { url: x } } } }]",
-            "credentials[0].django_session.store.redis",
-        ),
         ("limits: { rate: { client: 5 } }", "limits.rate"),
         ("telemetry: { otlp: http://x }", "telemetry.otlp"),
-        ("preset: django", "preset"),
-        ("accounts: { preset: x }", "accounts.preset"),
         (
             "routes: [{ match: { path: / }, limits: { rate: 5 } }]",
             "routes[0].limits.rate",

@@ -24,6 +24,8 @@ pub struct Directory {
     pub limits: DirectoryLimits,
     /// Tables of sessions by the index of their credential, in the same database.
     pub session_tables: BTreeMap<usize, Vec<String>>,
+    /// Redis caches of sessions by the index of their credential.
+    pub session_caches: BTreeMap<usize, Arc<super::RedisSessions>>,
     /// Who says what has changed.
     pub invalidation: Invalidation,
 }

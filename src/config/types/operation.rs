@@ -35,7 +35,7 @@ pub struct Limits {
     /// From the first byte a connection owes to the end of the request head; also the TLS handshake
     /// and the wait for a connection's first byte.
     pub header_timeout: Duration,
-    /// Bytes that each core remembers of verified tokens; 0 verifies each time.
+    /// Bytes for verified tokens and what was signed, over all cores; 0 verifies each time.
     pub token_cache: usize,
 }
 

@@ -10,6 +10,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::time::{Instant, sleep_until};
 
+use super::super::redis_text::blamed;
 use super::inbox::Inbox;
 use super::peer::{ANSWER, BEAT, Peer, Publisher};
 use crate::config::{self, Fault};
@@ -125,10 +126,6 @@ impl Peer for PubSub {
     }
 
     fn blamed(error: &Self::Error) -> String {
-        match (error.code(), error.detail()) {
-            (Some(code), Some(detail)) => format!("{code} {detail}"),
-            (Some(code), None) => code.to_owned(),
-            (None, _) => error.category().to_owned(),
-        }
+        blamed(error)
     }
 }

@@ -11,6 +11,7 @@ mod idle;
 mod mysql;
 mod parameters;
 mod postgres;
+mod redis;
 mod reserved;
 mod sessions;
 mod sqlite;
@@ -34,6 +35,7 @@ use http::HttpSource;
 use mysql::MySqlSource;
 use parameters::{Dialect, Query};
 use postgres::PostgresSource;
+pub(super) use redis::Caches;
 pub(super) use sessions::FoundSession;
 use sqlite::SqliteSource;
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::super::error::SourceError;
 use super::super::record::time_text;
-use super::super::sessions::StoredSession;
+use super::super::sessions::{SessionData, StoredSession};
 use super::parameters::{Parameter, Query};
 use super::reserved::quoted;
 use crate::telemetry::{Redacted, UnixTime};
@@ -104,7 +104,7 @@ pub(super) fn one_session(
         _ => None,
     };
     let expires = expires.ok_or_else(|| SourceError::new("column `expire_date` is not a time"))?;
-    let data = Redacted::new(text("session_data")?.to_owned());
+    let data = SessionData::Row(Redacted::new(text("session_data")?.to_owned()));
     Ok(FoundSession::Session(Box::new(StoredSession::new(
         data, expires,
     ))))

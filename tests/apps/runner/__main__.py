@@ -20,13 +20,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from . import guide, system_a, system_b
 from .client import Door
-from .processes import free_port, postgres, running
+from .processes import free_port, postgres, redis, running
 from .table import Table
 
 APPS = Path(__file__).resolve().parent.parent
 ROOT = APPS.parent.parent
 BIN = Path(sys.executable).parent
 SESSIONS = "#sessions#"
+TABLE = "store: { database: { table: django_session } }"
 
 
 def find_gateway(given: str | None) -> Path:
@@ -80,16 +81,22 @@ class World:
         command = [str(BIN / "daphne"), "-b", "127.0.0.1", "-p", str(port), module]
         return self.app(name, command, port, **more)
 
-    def config(self, name: str) -> Path:
-        """A gateway's configuration, with the lines about sessions or without."""
+    def config(self, name: str, store: str = "") -> Path:
+        """A gateway's configuration, with the lines about sessions or without. They are kept in
+        the app's table, or in this store."""
         lines = (APPS / f"{name}.yaml").read_text().splitlines()
         kept = [
             line.removeprefix(SESSIONS)
             for line in lines
             if self.sessions or not line.startswith(SESSIONS)
         ]
+        text = "\n".join(kept) + "\n"
         path = self.folder / f"{name}.yaml"
-        path.write_text("\n".join(kept) + "\n")
+        if store:
+            assert text.count(TABLE) == 1
+            text = text.replace(TABLE, store)
+            path = self.folder / f"{name}-{abs(hash(store))}.yaml"
+        path.write_text(text)
         return path
 
     def settings(self, name: str, database: str, app: Door, port: int) -> dict[str, str]:
@@ -103,9 +110,11 @@ class World:
             "ASSERTION_KEY": str(self.key),
         }
 
-    def gateway(self, name: str, system: str, app: Door, port: int | None = None) -> Door:
+    def gateway(
+        self, name: str, system: str, app: Door, port: int | None = None, store: str = ""
+    ) -> Door:
         port = port or free_port()
-        command = [self.binary, "serve", "-c", self.config(system)]
+        command = [self.binary, "serve", "-c", self.config(system, store)]
         known = self.settings(name, system, app, port)
         log = self.folder / f"{name}.log"
         self.stack.enter_context(running(command, log, port, known))
@@ -127,7 +136,7 @@ class World:
 
 @contextmanager
 def world(binary: Path) -> Iterator[World]:
-    """A folder, a PostgreSQL and a key; everything ends with it."""
+    """A folder, a PostgreSQL and a key; everything ends with it. Each Redis is its rows' own."""
     folder = Path(tempfile.mkdtemp(prefix="countersign-apps-"))
     try:
         with ExitStack() as stack:
@@ -159,7 +168,32 @@ def run_a(world: World, table: Table) -> None:
     if world.sessions:
         for scenario in system_a.session_scenarios(a):
             table.row(scenario, doors)
+        for scenario in system_a.own_site_scenarios(a):
+            table.row(scenario, doors)
+        run_a_in_redis(world, table)
     guide.run(world, table, "a", app)
+
+
+def run_a_in_redis(world: World, table: Table) -> None:
+    """System A once more for each engine that keeps sessions in Redis; last without Redis."""
+    for engine in ("cached_db", "cache"):
+        with redis(world.folder) as url:
+            name = f"a-{engine}"
+            more = {
+                "EXTRA_SETTINGS": str(APPS / "system_a" / "redis_settings.py"),
+                "SESSION_ENGINE": engine,
+                "REDIS_URL": url,
+            }
+            app = world.gunicorn(f"app-{name}", "system_a.wsgi:application", **more)
+            store = (
+                f"store: {{ redis: {{ url: '{url}', engine: {engine}, key_prefix: system-a }} }}"
+            )
+            gateway = world.gateway(f"gateway-{name}", "system_a", app, store=store)
+            audit = world.folder / f"gateway-{name}.audit"
+            a = system_a.SystemA(app, gateway, audit, sessions=True)
+            for scenario in system_a.session_scenarios(a, engine):
+                table.row(scenario, (app, gateway))
+        table.row(system_a.without_redis(a, engine), (app, gateway))
 
 
 def run_b(world: World, table: Table) -> None:
@@ -199,6 +233,14 @@ def run_b(world: World, table: Table) -> None:
     if world.sessions:
         for scenario in system_b.session_scenarios(b):
             table.row(scenario, b.daphne)
+        with redis(world.folder) as url:
+            more = {"EXTRA_SETTINGS": str(APPS / "system_b" / "redis_settings.py")}
+            app = world.gunicorn("redis", "system_b.wsgi:application", REDIS_URL=url, **more)
+            known = f"url: '{url}', engine: cache, key_function: django_tenants"
+            store = f"store: {{ redis: {{ {known} }} }}"
+            gateway = world.gateway("gateway-redis", "system_b", app, store=store)
+            for scenario in system_b.redis_scenarios(app):
+                table.row(scenario, (app, gateway))
     guide.run(world, table, "b", daphne)
 
 

@@ -96,6 +96,20 @@ def _answers(url: str) -> bool:
     return False
 
 
+@contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """A Redis of its own, with nothing on disk; gives its URL."""
+    server = shutil.which("redis-server")
+    if server is None:
+        raise SystemExit(
+            "Redis is missing: apt-get install -y --no-install-recommends redis-server"
+        )
+    port = free_port()
+    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    with running(command, folder / f"redis-{port}.log", port, {}):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
 def postgres_binaries() -> Path:
     """Where initdb is; it is seldom on the PATH."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)

@@ -114,6 +114,7 @@ def scenarios(b: SystemB) -> Iterator[Scenario]:
     yield from _sockets(b)
     yield from _echoes(b, me)
     yield from _crowds(b)
+    yield _old_token(b)
     yield from _package(b, me)
 
 
@@ -468,6 +469,27 @@ def _crowds(b: SystemB) -> Iterator[Scenario]:
     )
 
 
+def _old_token(b: SystemB) -> Scenario:
+    def marked(door: Door) -> str:
+        if not door.is_gateway:
+            return "nothing"
+        answer = door.get("/me/", b.tokens["6@acme"], host="acme.test")
+        known = answer.headers["x-request-id"]
+        found: list[dict[str, Any]] = []
+
+        def written() -> bool:
+            lines = audit_lines(b.echo_audit)
+            found[:] = [line for line in lines if line["request_id"] == known]
+            return bool(found)
+
+        wait_for("the audit", written)
+        return "marked" if found[0].get("stale_context") else "not marked"
+
+    return Scenario(
+        "B7 an old token in the audit (warn_age)", marked, "nothing", "marked", doors=b.echo
+    )
+
+
 def _as_it_is(b: SystemB, door: Door, people: list[tuple[str, int]]) -> str:
     count = _edit_all(b, door, "/shared/records/", people)
     return "wrong people recorded" if count.unnoticed else "none wrong"
@@ -549,4 +571,37 @@ def session_scenarios(b: SystemB) -> Iterator[Scenario]:
         "401",
         "401 session_invalid",
         prepare=lambda: b.sql("acme", "DELETE FROM django_session"),
+    )
+    changed = session(2, "acme")
+
+    def rekeyed(door: Door) -> str:
+        if door.is_gateway:
+            wait_for("the change", lambda: me(changed)(door) == "401 session_invalid")
+        return me(changed)(door)
+
+    yield Scenario(
+        "   session after a change of password",
+        rekeyed,
+        "401",
+        "401 session_invalid",
+        prepare=lambda: (
+            me(changed)(b.daphne[1]),
+            b.sql("acme", "UPDATE auth_user SET password = 'another' WHERE id = 2"),
+        ),
+    )
+
+
+def redis_scenarios(app: Door) -> Iterator[Scenario]:
+    """Sessions in Redis, under keys of django-tenants."""
+    known = {"username": "user5", "password": PASSWORD}
+    answer = app.post("/api/session/", known, host="acme.test")
+    session = f"sessionid={answer.cookies['sessionid']}"
+
+    def me(tenant: str):  # noqa: ANN202
+        where = f"{tenant}.test"
+        return lambda door: door.get("/me/", host=where, Cookie=session).say("email")
+
+    yield Scenario("   session in Redis", me("acme"), *["200 email user5@acme"] * 2)
+    yield Scenario(
+        "   session in Redis of acme on globex", me("globex"), "401", "401 session_invalid"
     )

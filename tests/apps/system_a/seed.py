@@ -30,6 +30,11 @@ USERS = {
     19: ("nobody", "member", None),
     20: ("frozen", "member", 20),
 }
+# Those whose sessions are in Redis, for each engine that keeps some there.
+IN_REDIS = ("steady", "shifter", "gone", "rekeyed")
+for engine in ("cached_db", "cache"):
+    for name in IN_REDIS:
+        USERS[len(USERS) + 1] = (f"{name}-{engine}", "member", 7)
 
 
 def seed() -> None:

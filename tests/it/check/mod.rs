@@ -3,6 +3,7 @@
 
 mod files;
 mod keys;
+mod presets;
 mod sections;
 
 use crate::harness::{Builder, Output, countersign};

@@ -173,10 +173,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("limits", "{ rate: { requests: 1, per: 1s } }"),
         ("telemetry", "{ otlp: \"http://127.0.0.1:4317\" }"),
         (
-            "credentials",
-            "[ django_session: { cookie: sessionid, secret_key: \"${JWT_SECRET}\", store: { redis: { url: \"redis://127.0.0.1\" } } } ]",
-        ),
-        (
             "upstreams",
             "[ { name: app, servers: [ \"http://127.0.0.1:1\" ], balance: least_requests } ]",
         ),

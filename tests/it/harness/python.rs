@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-const PACKAGES: &[&str] = &["django==5.2.*", "gunicorn"];
+const PACKAGES: &[&str] = &["django==5.2.*", "gunicorn", "redis", "django-redis"];
 
-/// The `bin` folder of an environment with Django 5.2 and gunicorn. Several test processes may ask
+/// The `bin` folder of an environment with Django 5.2, its cache in Redis and gunicorn. Several test processes may ask
 /// at once; one installs.
 pub(crate) fn django() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| environment("django-5.2", PACKAGES))
+    BIN.get_or_init(|| environment("shop", PACKAGES))
 }
 
 fn environment(name: &str, packages: &[&str]) -> PathBuf {
@@ -21,14 +21,15 @@ fn environment(name: &str, packages: &[&str]) -> PathBuf {
     lock.lock().expect("the lock");
     let folder = cache.join(name);
     let done = folder.join("installed");
-    if !done.exists() {
+    let wanted = packages.join("\n");
+    if std::fs::read_to_string(&done).is_ok_and(|there| there != wanted) || !done.exists() {
         run(Command::new("python3")
             .args(["-m", "venv", "--clear"])
             .arg(&folder));
         run(Command::new(folder.join("bin/pip"))
             .args(["install", "--quiet", "--disable-pip-version-check"])
             .args(packages));
-        std::fs::write(done, packages.join("\n")).expect("a note");
+        std::fs::write(done, wanted).expect("a note");
     }
     folder.join("bin")
 }

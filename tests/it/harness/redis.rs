@@ -1,6 +1,6 @@
 //! A real Redis: a server of its own for each test, own port, nothing on disk.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,49 @@ const INSTALL: &str = "redis-server is missing; install it with: apt-get install
 
 pub(crate) struct Redis {
     port: u16,
+    port_option: &'static str,
     // A shell that ends the server when its input ends, also when this process is killed.
     keeper: Option<Child>,
     pid: String,
+    options: Vec<String>,
+    client: Vec<String>,
 }
 
 impl Redis {
     pub(crate) fn start() -> Self {
+        Self::with(&[], &[])
+    }
+
+    /// Over TLS alone.
+    pub(crate) fn over_tls(certificate: &str, key: &str, ca: &str) -> Self {
+        let options = [
+            "--tls-cert-file",
+            certificate,
+            "--tls-key-file",
+            key,
+            "--tls-ca-cert-file",
+            ca,
+            "--tls-auth-clients",
+            "no",
+        ];
+        let client = ["--tls", "--insecure"];
+        Self::start_as("--tls-port", &options, &client)
+    }
+
+    /// With these options of the server, and these of whoever talks to it.
+    pub(crate) fn with(options: &[&str], client: &[&str]) -> Self {
+        Self::start_as("--port", options, client)
+    }
+
+    fn start_as(port: &'static str, options: &[&str], client: &[&str]) -> Self {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let mut redis = Self {
             port: free_port(),
+            port_option: port,
             keeper: None,
             pid: String::new(),
+            options: owned(options),
+            client: owned(client),
         };
         redis.start_again();
         redis
@@ -42,11 +74,12 @@ impl Redis {
 
     /// Starts it (again, with nothing in it).
     pub(crate) fn start_again(&mut self) {
-        let script = "exec 3<&0; redis-server --port \"$1\" --bind 127.0.0.1 --save '' \
+        let script = "exec 3<&0; redis-server --port 0 \"$@\" --bind 127.0.0.1 --save '' \
                       --appendonly no --dir /tmp </dev/null >/dev/null 3<&- & \
                       server=$!; echo $server; read -r _ <&3; kill -KILL $server; wait $server";
         let mut keeper = Command::new("sh")
-            .args(["-c", script, "sh", &self.port.to_string()])
+            .args(["-c", script, "sh", self.port_option, &self.port.to_string()])
+            .args(&self.options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -87,12 +120,30 @@ impl Redis {
         self.try_run(command).expect(INSTALL)
     }
 
+    /// Puts a value of any bytes there, for so many seconds.
+    #[track_caller]
+    pub(crate) fn put(&self, key: &str, value: &[u8], seconds: u32) {
+        let seconds = seconds.to_string();
+        let said = self.feed(&["-x", "SETEX", key, &seconds], value);
+        assert_eq!(said.expect(INSTALL).trim(), "OK");
+    }
+
     fn try_run(&self, command: &[&str]) -> Option<String> {
-        let output = Command::new("redis-cli")
+        self.feed(command, b"")
+    }
+
+    fn feed(&self, command: &[&str], input: &[u8]) -> Option<String> {
+        let mut child = Command::new("redis-cli")
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(&self.client)
             .args(command)
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
             .ok()?;
+        child.stdin.take()?.write_all(input).ok()?;
+        let output = child.wait_with_output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }

@@ -18,6 +18,11 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(parameters, key).expect("a certificate"))
     }
 
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// A certificate for these names and its private key, both PEM.
     pub(crate) fn issue(&self, names: &[&str]) -> (String, String) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

@@ -60,6 +60,21 @@ pub(super) fn login_with(user: &str, password: &str, secret: &str) -> Value {
     })
 }
 
+/// A dict of texts as Python's pickle writes it (protocol 5), and so Django's cache.
+pub(super) fn pickled(session: &Value) -> Vec<u8> {
+    let mut items = b"}\x94(".to_vec();
+    for (key, value) in session.as_object().expect("a dict") {
+        for text in [key, value.as_str().expect("a text")] {
+            items.extend([0x8c, u8::try_from(text.len()).expect("a short text")]);
+            items.extend(text.as_bytes());
+            items.push(0x94);
+        }
+    }
+    items.extend(b"u.");
+    let length = u64::try_from(items.len()).expect("short");
+    [&b"\x80\x05\x95"[..], &length.to_le_bytes(), &items].concat()
+}
+
 /// A row's text.
 pub(super) fn stored(session: &Value) -> String {
     dumps(session, STORED, SECRET_KEY, 0)

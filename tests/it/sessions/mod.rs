@@ -5,6 +5,8 @@ mod csrf;
 mod django;
 mod mixed;
 mod real;
+mod redis;
+mod redis_server;
 mod schemas;
 mod store;
 mod streams;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{
-    Builder, Gateway, PATIENCE, Process, Request, Response, django_bin, free_port, until,
+    Builder, Gateway, PATIENCE, Process, Redis, Request, Response, django_bin, free_port, until,
 };
 
 const SECRET: &str = "secret-of-the-shop-0123456789-abcdefghijklmnopqrstuvw";
@@ -248,6 +248,75 @@ fn sessions_that_are_their_own_cookie() {
     ann.send(Request::post("/password/", b"").header("X-Password", "another"))
         .expect_status(200);
     ann.until_refused("session_invalid");
+}
+
+const CACHE: &str = "django.contrib.sessions.backends.cache";
+const CACHED_DB: &str = "django.contrib.sessions.backends.cached_db";
+
+/// Logs in, out, in again and changes the password, with sessions in Redis.
+fn in_redis(store: &str, more: &[(&str, &str)]) {
+    let redis = Redis::start();
+    let url = redis.url();
+    let credential = format!(
+        "django_session: {{ secret_key: \"${{DJANGO_SECRET_KEY}}\", store: {{ redis: {{ url: \"{url}\"{store} }} }} }}"
+    );
+    let env = [&[("SITE_REDIS", &*url)], more].concat();
+    let shop = Shop::open(&credential, &env, |builder| builder);
+    let mut nobody = shop.browser();
+    nobody.send(Request::get("/visit/")).expect_status(200);
+    assert!(nobody.cookies.contains_key("sessionid"));
+    nobody.is_nobody("credential_missing");
+
+    let (mut here, mut there) = (shop.browser(), shop.browser());
+    here.log_in("ann", "ann's password");
+    there.log_in("ann", "ann's password");
+    let mut ben = shop.browser();
+    ben.log_in("ben", "ben's password");
+    assert_eq!(
+        (here.me(), there.me(), ben.me()),
+        (5.into(), 5.into(), 7.into())
+    );
+    let before = here.cookies.clone();
+    here.send(Request::post("/logout/", b"")).expect_status(200);
+    here.cookies = before;
+    here.until_refused("session_invalid");
+    assert_eq!(there.me(), 5);
+    there
+        .send(Request::post("/password/", b"").header("X-Password", "another"))
+        .expect_status(200);
+    there.until_refused("session_invalid");
+    assert_eq!(ben.me(), 7);
+    // What is in Redis is all that there is, unless there are rows.
+    redis.run(&["FLUSHALL"]);
+    if store.contains("cached_db") {
+        assert_eq!(ben.me(), 7);
+    } else {
+        ben.until_refused("session_invalid");
+    }
+}
+
+#[test]
+fn sessions_in_djangos_redis_cache() {
+    in_redis(", engine: cache", &[("SITE_ENGINE", CACHE)]);
+}
+
+#[test]
+fn sessions_of_cached_db_are_in_redis_and_in_rows() {
+    let prefixed = [("SITE_ENGINE", CACHED_DB), ("SITE_KEY_PREFIX", "shop")];
+    in_redis(", engine: cached_db, key_prefix: shop", &prefixed);
+}
+
+#[test]
+fn sessions_in_django_redis_as_pickles_and_as_json() {
+    let backend = ("SITE_CACHE", "django_redis.cache.RedisCache");
+    let json = r#"{"SERIALIZER": "django_redis.serializers.json.JSONSerializer"}"#;
+    in_redis("", &[("SITE_ENGINE", CACHE), backend]);
+    let as_json = [
+        ("SITE_ENGINE", CACHE),
+        backend,
+        ("SITE_CACHE_OPTIONS", json),
+    ];
+    in_redis(", serializer: json", &as_json);
 }
 
 #[test]

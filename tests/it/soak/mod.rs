@@ -167,7 +167,10 @@ fn gateway(upstream: &Recorder) -> Gateway {
             "listeners",
             "- address: \"127.0.0.1:{{port}}\"\n- { address: \"127.0.0.1:{{port2}}\", h2c: true }",
         )
-        .set("limits", "{ header_timeout: 3s, connections: 4000 }")
+        .set(
+            "limits",
+            "{ header_timeout: 3s, connections: 4000, token_cache: 4MiB }",
+        )
         .set("audit", "{ sink: { file: audit.log, rotate: 8MiB } }")
         .start()
 }
