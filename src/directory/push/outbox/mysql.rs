@@ -6,7 +6,6 @@
 //! keeps such a read from locking the space between rows, which would stop those who write.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Connection, Row as _};
@@ -147,7 +146,7 @@ impl MySql {
 
     /// Numbers stand in these texts and nothing else.
     async fn ask(&mut self, text: String) -> Result<Vec<MySqlRow>, String> {
-        let query = sqlx::raw_sql(AssertSqlSafe(Arc::<str>::from(text)));
+        let query = sqlx::raw_sql(AssertSqlSafe(text));
         let rows = query.fetch_all(&mut self.connection).await;
         rows.map_err(|error| blamed(&error))
     }

@@ -5,7 +5,6 @@
 //! number, so a hole is closed once everybody has ended who could have an id in it.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
@@ -26,22 +25,15 @@ pub(super) struct Table {
 #[derive(Debug)]
 pub(in crate::directory::push) struct Postgres {
     connection: PgConnection,
-    queries: Queries,
+    name: String,
+    /// What is shown of a row.
+    shown: String,
     marks: Marks,
     looked: Instant,
     /// Every transaction with a number below has ended.
     ended: u64,
     /// Every transaction that had begun to write has a number below.
     begun: u64,
-}
-
-#[derive(Debug)]
-struct Queries {
-    write: Arc<str>,
-    ids: Arc<str>,
-    from: Arc<str>,
-    within: Arc<str>,
-    rows: Arc<str>,
 }
 
 const LOOK: &str = "SELECT pg_catalog.txid_snapshot_xmin(s), pg_catalog.txid_snapshot_xmax(s) \
@@ -71,26 +63,10 @@ impl Table {
 impl Postgres {
     pub(super) async fn connect(table: &Table) -> Result<Self, String> {
         let connected = PgConnection::connect_with(&table.options).await;
-        let (name, shown) = (
-            &table.name,
-            format!("id, left(message::text, {LONGEST}) AS message, said_at::text"),
-        );
         Ok(Self {
             connection: connected.map_err(|error| blamed(&error))?,
-            queries: Queries {
-                write: format!("INSERT INTO {name} (message) VALUES ($1)").into(),
-                ids: format!("SELECT id FROM {name} WHERE id > 0 LIMIT {}", ROWS + 1).into(),
-                from: format!(
-                    "SELECT {shown} FROM {name} WHERE id >= $1 AND id > 0 ORDER BY id LIMIT {BATCH}"
-                )
-                .into(),
-                within: format!(
-                    "SELECT o.id FROM unnest($1::bigint[], $2::bigint[]) AS r(first, last) \
-                     JOIN {name} o ON o.id BETWEEN r.first AND r.last"
-                )
-                .into(),
-                rows: format!("SELECT {shown} FROM {name} WHERE id = ANY($1)").into(),
-            },
+            name: table.name.clone(),
+            shown: format!("id, left(message::text, {LONGEST}) AS message, said_at::text"),
             marks: Marks::default(),
             looked: Instant::now(),
             ended: 0,
@@ -99,47 +75,72 @@ impl Postgres {
     }
 
     pub(super) async fn write(&mut self, message: &str) -> Result<(), String> {
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.queries.write)));
-        let written = query.bind(message).execute(&mut self.connection).await;
-        written.map(drop).map_err(|error| blamed(&error))
+        let text = format!("INSERT INTO {} (message) VALUES ($1)", self.name);
+        // Within a transaction, and prepared for once: also a pooler leaves that together.
+        let written = async {
+            let mut transaction = self.connection.begin().await?;
+            let query = sqlx::query(AssertSqlSafe(text)).persistent(false);
+            query.bind(message).execute(&mut *transaction).await?;
+            transaction.commit().await
+        };
+        written.await.map_err(|error| blamed(&error))
     }
 
     pub(super) async fn ids(&mut self) -> Result<Vec<u64>, String> {
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.queries.ids)));
-        let rows = query.fetch_all(&mut self.connection).await;
-        ids(&rows.map_err(|error| blamed(&error))?)
+        let limit = ROWS + 1;
+        let text = format!("SELECT id FROM {} WHERE id > 0 LIMIT {limit}", self.name);
+        self.ask(text).await?.iter().map(id).collect()
     }
 
     pub(super) async fn look(&mut self) -> Result<(), String> {
         self.looked = Instant::now();
-        let row = sqlx::query(LOOK).fetch_one(&mut self.connection).await;
-        let row = row.map_err(|error| blamed(&error))?;
+        let rows = self.ask(LOOK.to_owned()).await?;
+        let row = rows.first().ok_or("the server has no snapshot")?;
         let number = |at: usize| row.try_get::<i64, _>(at).map_err(|error| blamed(&error));
         self.ended = u64::try_from(number(0)?).unwrap_or(0);
         self.begun = u64::try_from(number(1)?).unwrap_or(u64::MAX);
         Ok(())
     }
 
-    pub(super) async fn from(&mut self, id: u64) -> Result<Vec<Row>, String> {
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.queries.from)));
-        let found = query.bind(signed(id)).fetch_all(&mut self.connection).await;
-        rows(&found.map_err(|error| blamed(&error))?)
+    pub(super) async fn from(&mut self, first: u64) -> Result<Vec<Row>, String> {
+        let text = format!(
+            "SELECT {} FROM {} WHERE id >= {first} AND id > 0 ORDER BY id LIMIT {BATCH}",
+            self.shown, self.name
+        );
+        rows(&self.ask(text).await?)
     }
 
     pub(super) async fn within(&mut self, ranges: &[(u64, u64)]) -> Result<Vec<u64>, String> {
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.queries.within)));
-        let first: Vec<i64> = ranges.iter().map(|(first, _)| signed(*first)).collect();
-        let last: Vec<i64> = ranges.iter().map(|(_, last)| signed(*last)).collect();
-        let query = query.bind(first).bind(last);
-        let rows = query.fetch_all(&mut self.connection).await;
-        ids(&rows.map_err(|error| blamed(&error))?)
+        let ranges: Vec<String> = ranges
+            .iter()
+            .map(|(first, last)| format!("({first}::bigint, {last}::bigint)"))
+            .collect();
+        let text = format!(
+            "SELECT o.id FROM (VALUES {}) AS r(first, last) \
+             JOIN {} o ON o.id BETWEEN r.first AND r.last",
+            ranges.join(", "),
+            self.name
+        );
+        self.ask(text).await?.iter().map(id).collect()
     }
 
     pub(super) async fn rows(&mut self, ids: &[u64]) -> Result<Vec<Row>, String> {
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.queries.rows)));
-        let ids: Vec<i64> = ids.iter().copied().map(signed).collect();
-        let found = query.bind(ids).fetch_all(&mut self.connection).await;
-        rows(&found.map_err(|error| blamed(&error))?)
+        let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
+        let text = format!(
+            "SELECT {} FROM {} WHERE id IN ({})",
+            self.shown,
+            self.name,
+            ids.join(", ")
+        );
+        rows(&self.ask(text).await?)
+    }
+
+    /// Numbers stand in these texts and nothing else. Nothing is prepared, so that a pooler between
+    /// two questions does no harm.
+    async fn ask(&mut self, text: String) -> Result<Vec<PgRow>, String> {
+        let query = sqlx::raw_sql(AssertSqlSafe(text));
+        let rows = query.fetch_all(&mut self.connection).await;
+        rows.map_err(|error| blamed(&error))
     }
 
     pub(super) fn settle(&mut self, known: &mut Known) {
@@ -153,10 +154,6 @@ impl Postgres {
             known.add(0, last);
         }
     }
-}
-
-fn ids(rows: &[PgRow]) -> Result<Vec<u64>, String> {
-    rows.iter().map(id).collect()
 }
 
 fn rows(rows: &[PgRow]) -> Result<Vec<Row>, String> {
@@ -174,8 +171,4 @@ fn rows(rows: &[PgRow]) -> Result<Vec<Row>, String> {
 fn id(row: &PgRow) -> Result<u64, String> {
     let id = row.try_get::<i64, _>(0).map_err(|error| blamed(&error))?;
     u64::try_from(id).map_err(|_| "an id of the outbox is negative".to_owned())
-}
-
-fn signed(id: u64) -> i64 {
-    i64::try_from(id).unwrap_or(i64::MAX)
 }
