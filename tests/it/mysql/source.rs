@@ -172,7 +172,8 @@ fn tenants_come_from_domains() {
 #[test]
 fn e22_what_cannot_be_answered_is_refused_with_503_and_comes_back() {
     let database = MariaDb::alone_with(TABLES);
-    let scene = scene(&database, LOOKUP, SHORT);
+    let patient = SHORT.replace("timeout: 1s", "timeout: 3s");
+    let scene = scene(&database, LOOKUP, &patient);
     assert_eq!(account_of(&scene, "5"), "12");
     database.run("RENAME TABLE users TO people");
     until("it is refused", || {

@@ -152,7 +152,7 @@ fn is_disconnect(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
         // The server shuts down, or has ended this connection.
-        error => matches!(number(error), Some(1053 | 1077 | 1079 | 1184 | 1927)),
+        error => matches!(number(error), Some(1053 | 1077 | 1079 | 1184 | 1317 | 1927)),
     }
 }
 
