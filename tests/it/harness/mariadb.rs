@@ -180,6 +180,8 @@ impl Server {
             .args(["--no-defaults", "--skip-test-db"])
             .arg("--auth-root-authentication-method=normal")
             .arg(format!("--datadir={}", folder.join("data").display()))
+            // Two servers that begin at once would take each other's files away.
+            .arg(format!("--tmpdir={}", folder.display()))
             .stdin(Stdio::null())
             .output()
             .expect(INSTALL);
@@ -202,6 +204,7 @@ impl Server {
             .arg(format!("--datadir={}", within("data")))
             .arg(format!("--socket={}", within("socket")))
             .arg(format!("--pid-file={}", within("pid")))
+            .arg(format!("--tmpdir={}", within("")))
             .arg(format!("--port={}", self.port))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args([
