@@ -9,6 +9,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::listed::{Kind, Tag};
 use super::{Core, Decided, ResponseBody};
 use crate::audit::Line;
 use crate::auth::{Grant, Standing};
@@ -44,6 +46,7 @@ pub(super) async fn send_under_lease(
     core: &Rc<Core>,
     forward: ForwardRequest,
     grant: &Grant,
+    tag: Tag,
 ) -> Result<Response<UpstreamBody>, Rejection> {
     let mut answer = std::pin::pin!(core.pools.send(forward));
     let Grant::Member(route, principal) = grant else {
@@ -55,6 +58,7 @@ pub(super) async fn send_under_lease(
         () = sleep(PATIENCE) => {}
     }
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
+    let _listed = core.gateway.open_streams.enter(Kind::Request, tag, grant);
     // Boxed: rare, and its future would be a large part of every request's.
     let end = Box::pin(ended(core, &standing, None, &held));
     tokio::select! {
@@ -256,10 +260,14 @@ pub(super) fn tunnel(
                 }
             }
         };
+        let listed = gateway
+            .open_streams
+            .enter(Kind::Websocket, tag(&line), &grant);
         gateway.metrics.streams.inc();
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
         let report = upstream::run_held(&mut client, &mut upstream, end, options, &held).await;
         gateway.metrics.streams.dec();
+        drop(listed);
         if report.reset_client {
             reset(client.into_inner());
         }
@@ -306,6 +314,7 @@ pub(super) fn watch_body(
     }
     let standing = Standing::of(principal, route);
     let endless = is_event_stream(response.headers());
+    let (kind, tag) = (if endless { Kind::Sse } else { Kind::Body }, tag(&line));
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
         reason: Cell::new(None),
@@ -318,6 +327,7 @@ pub(super) fn watch_body(
             watched.is_stream.set(true);
             core.gateway.metrics.streams.inc();
             let _counted = Counted(Rc::clone(&core));
+            let _listed = core.gateway.open_streams.enter(kind, tag, &grant);
             let pending = AtomicBool::new(false);
             let (_, reason) = if endless {
                 ended_or_drained(&core, &standing, None, &pending).await
@@ -354,6 +364,13 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 struct Watched {
     reason: Cell<Option<Reason>>,
     is_stream: Cell<bool>,
+}
+
+fn tag(line: &Line) -> Tag {
+    Tag {
+        request_id: Arc::clone(&line.request_id),
+        client: line.client,
+    }
 }
 
 /// A stream that is counted as long as this lives.
