@@ -131,7 +131,8 @@ class Sockets(threading.Thread):
                 if echoed[1] != str(number):
                     self.oracle.blame(f"{what}, user {user}: {echoed[1]} came back for {number}")
                 sent = None
-                await asyncio.sleep(0.25)
+                # Also a pause, that a close ends.
+                await asyncio.wait_for(client.wait_closed(), 0.25)
             if not self.oracle.judge_open(what, user, account, opened):
                 return
 

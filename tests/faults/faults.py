@@ -46,7 +46,7 @@ class Faults:
 
     def kinds(self) -> list:
         """Every kind, with whether it can disturb push."""
-        notify = self.run.channel == "notify"
+        notify = self.run.channel != "redis"
         kinds = [
             ("terminate the directory's backends", False, lambda: self.terminate("countersign")),
             ("terminate all backends", notify, lambda: self.terminate("countersign%")),
@@ -164,7 +164,7 @@ class Faults:
     def fail_over(self, silent: bool) -> None:
         """The first PostgreSQL is killed and the second takes its place, at the address of the first."""
         def work() -> None:
-            paths = ["directory", "push"] if self.run.channel == "notify" else ["directory"]
+            paths = ["directory", "push"] if self.run.channel != "redis" else ["directory"]
             for path in paths:
                 if silent:  # as when the machine is gone: nobody says that the connections are
                     self.run.proxy.tell("lose", path)
@@ -176,7 +176,7 @@ class Faults:
             if silent:
                 time.sleep(NOTICED + 0.3)
 
-        self.make(f"fail over to the second server, {'silently' if silent else 'with resets'}", self.run.channel == "notify", work)
+        self.make(f"fail over to the second server, {'silently' if silent else 'with resets'}", self.run.channel != "redis", work)
         self.recover()
         self.calm(15)
 

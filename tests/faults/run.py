@@ -36,11 +36,12 @@ from stand import ROOT, Stand, enter_environment, wait_until_ready  # noqa: E402
 REPLICAS = 3
 ASKERS = 2
 SOCKETS = 8
+POLL = 0.25
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--channels", default="notify,redis")
+    parser.add_argument("--channels", default="notify,redis", help="of notify, redis, outbox")
     parser.add_argument("--minutes", type=float, default=15, help="over all channels")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--users", type=int, default=200)
@@ -69,7 +70,7 @@ def one_run(binary: pathlib.Path, channel: str, seconds: float, options: argpars
     with tempfile.TemporaryDirectory(prefix="countersign-faults-") as name, contextlib.ExitStack() as stack:
         run = Run(pathlib.Path(name), binary, stack, channel)
         run.start(options.users, sockets := free_port())
-        oracle = Oracle(options.users, options.bound, options.margin)
+        oracle = Oracle(options.users, options.bound + (POLL if channel == "outbox" else 0), options.margin)
         seed = f"{options.seed}-{channel}"
         writer = Writer(oracle, run.url, run.redis_url, options.changes, f"{seed}-writer", stop)
         run.writer = writer
@@ -82,7 +83,7 @@ def one_run(binary: pathlib.Path, channel: str, seconds: float, options: argpars
             faults = Faults(run, oracle, seed)
             faults.calm(3)
             faults.go_on(now() + seconds - 30)
-            faults.fail_over(silent=channel == "notify")
+            faults.fail_over(silent=channel != "redis")
             for thread in threads:
                 if not thread.is_alive():
                     oracle.blame(f"{type(thread).__name__} has ended early")
@@ -153,12 +154,13 @@ class Run(Stand):
         upstream = free_port()
         self.spawn([sys.executable, HERE / "upstream.py", upstream], "upstream", upstream)
         ports = self.proxy.ports
-        invalidation = (
-            f'invalidation: {{ postgres_notify: {{ url: "{url(ports["push"])}", channel: countersign, '
-            "tables: [ { table: users, user: id, watch: [account_id, is_active] } ] } }"
-            if self.channel == "notify"
-            else f'invalidation: {{ redis: {{ url: "redis://127.0.0.1:{ports["push"]}/0", channel: countersign }} }}'
-        )
+        through = url(ports["push"])
+        tables = "tables: [ { table: users, user: id, watch: [account_id, is_active] } ]"
+        invalidation = "invalidation: { %s }" % {
+            "notify": f'postgres_notify: {{ url: "{through}", channel: countersign, {tables} }}',
+            "outbox": f'outbox: {{ url: "{through}", poll: 250ms, {tables} }}',
+            "redis": f'redis: {{ url: "redis://127.0.0.1:{ports["push"]}/0", channel: countersign }}',
+        }[self.channel]
         for number in range(REPLICAS):
             self.ports.append(free_port())
             self.admins.append(free_port())
@@ -166,7 +168,7 @@ class Run(Stand):
                                                invalidation, upstream, sockets)
             config = self.folder / f"gateway-{number}.yaml"
             config.write_text(configuration)
-            if number == 0 and self.channel == "notify":
+            if number == 0 and self.channel != "redis":
                 self.install_triggers(config, self.channel)
             self.replicas.append(self.stack.enter_context(contextlib.ExitStack()))
             self.processes.append(self.serve(number))
