@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -200,7 +201,9 @@ impl Writer {
 }
 
 enum Sink {
-    Stdout(io::Stdout),
+    /// Without the buffer of `io::Stdout`: what a failed write has left in there would be written
+    /// twice.
+    Stdout(File),
     File {
         path: PathBuf,
         file: File,
@@ -213,7 +216,10 @@ enum Sink {
 impl Sink {
     fn open(config: &AuditSink) -> io::Result<Self> {
         match config {
-            AuditSink::Stdout => Ok(Self::Stdout(io::stdout())),
+            AuditSink::Stdout => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+                Ok(Self::Stdout(File::from(stdout)))
+            }
             AuditSink::File { path, rotate } => {
                 let (file, size) = append(path)?;
                 Ok(Self::File {
@@ -229,12 +235,7 @@ impl Sink {
 
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Stdout(stdout) => {
-                let mut lock = stdout.lock();
-                let written = lock.write(text)?;
-                lock.flush()?;
-                Ok(written)
-            }
+            Self::Stdout(stdout) => stdout.write(text),
             Self::File {
                 path,
                 file,
@@ -278,5 +279,47 @@ fn moved_away(path: &Path, file: &File) -> bool {
     match (std::fs::metadata(path), file.metadata()) {
         (Ok(there), Ok(here)) => there.ino() != here.ino() || there.dev() != here.dev(),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Standard output as a supervisor's pipe that is full now and then.
+    #[test]
+    fn a_stream_that_takes_parts_gets_every_line_once() {
+        const LINES: usize = 4000;
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let (queue, lines) = mpsc::channel(LINES);
+        let expected: String = (0..LINES)
+            .map(|n| format!("{n} {}\n", "x".repeat(300)))
+            .collect();
+        for line in expected.split_inclusive('\n') {
+            queue.try_send(line.as_bytes().to_vec()).unwrap();
+        }
+        let thread = std::thread::spawn(move || {
+            let sink = Sink::Stdout(File::from(OwnedFd::from(writer)));
+            let metrics = Arc::new(Metrics::new());
+            let block = true;
+            Writer {
+                sink,
+                lines,
+                metrics,
+                block,
+            }
+            .run();
+        });
+        let mut written = vec![0; expected.len()];
+        reader.read_exact(&mut written).unwrap();
+        assert!(written == expected.as_bytes(), "not the lines");
+        drop(queue);
+        thread.join().unwrap();
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "more than the lines");
     }
 }
