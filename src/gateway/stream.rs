@@ -298,14 +298,15 @@ pub(super) fn watch_body(
         .size_hint()
         .exact()
         .is_some_and(|length| length <= SHORT);
-    let Grant::Member(route, principal) = &grant else {
-        return response.map(|body| body.holding((hold, watch, blocker)));
-    };
-    if short {
-        return response.map(|body| body.holding((hold, watch, blocker)));
-    }
-    let standing = Standing::of(principal, route);
     let endless = is_event_stream(response.headers());
+    let (route, principal) = match &grant {
+        Grant::Member(route, principal) if !short => (route, principal),
+        Grant::Public(..) if endless => {
+            return end_at_drain(core, response, (hold, watch, blocker));
+        }
+        _ => return response.map(|body| body.holding((hold, watch, blocker))),
+    };
+    let standing = Standing::of(principal, route);
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
         reason: Cell::new(None),
@@ -340,6 +341,25 @@ pub(super) fn watch_body(
                     closed(&core, line, started);
                 }
             })
+    })
+}
+
+/// What is sent to nobody stands on nothing that could change; only the drain ends it.
+fn end_at_drain(
+    core: &Rc<Core>,
+    response: Response<ResponseBody>,
+    held: impl Any,
+) -> Response<ResponseBody> {
+    let (scissors, signal) = cut();
+    let drain = core.drain.clone();
+    let task = tokio::task::spawn_local(async move {
+        drain.closing().await;
+        scissors.now();
+    });
+    response.map(|body| {
+        body.cut_by(signal)
+            .holding(held)
+            .on_end(move |_| task.abort())
     })
 }
 
