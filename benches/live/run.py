@@ -139,7 +139,7 @@ class Bench:
         push = {
             "notify": "invalidation: { postgres_notify: { channel: countersign, tables: [ { table: users, user: id, watch: [account_id, is_active] } ] } }",
             "redis": f'invalidation: {{ redis: {{ url: "{self.redis_url}", channel: countersign }} }}',
-            "outbox": "invalidation: { outbox: { table: countersign_outbox, poll: 250ms } }",
+            "outbox": "invalidation: { outbox: { poll: 250ms, tables: [ { table: users, user: id, watch: [account_id, is_active] } ] } }",
             "ttl": "",
         }[channel]
         for number in range(replicas):

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::{Admin, Answer};
+use super::{Admin, Answer, inspect};
 use crate::directory::RevokeError;
 use crate::telemetry::Clock;
 
@@ -46,23 +46,33 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Answer 
             &json!({ "error": "this host or origin may not use the admin API" }),
         );
     }
-    match request.uri().path() {
-        "/v1/invalidate" => match *request.method() {
-            Method::POST => invalidate(admin, request.into_body()).await,
-            _ => super::json(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &json!({ "error": "POST only" }),
-            ),
-        },
-        "/v1/revocations" => match *request.method() {
-            Method::POST => revoke(admin, request.into_body()).await,
-            _ => super::json(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &json!({ "error": "POST only" }),
-            ),
-        },
-        _ => not_found(),
+    let (path, method) = (request.uri().path(), request.method());
+    let posts = matches!(path, "/v1/invalidate" | "/v1/revocations");
+    let reads = path == "/v1/streams" || path.starts_with("/v1/directory/");
+    if posts && *method != Method::POST {
+        return wrong_method("POST only", "POST");
     }
+    if reads && !matches!(*method, Method::GET | Method::HEAD) {
+        return wrong_method("GET only", "GET, HEAD");
+    }
+    match path {
+        "/v1/invalidate" => invalidate(admin, request.into_body()).await,
+        "/v1/revocations" => revoke(admin, request.into_body()).await,
+        "/v1/streams" => inspect::streams(admin, request.uri().query()),
+        _ => match path.strip_prefix("/v1/directory/") {
+            Some(rest) => inspect::directory(admin, rest, request.uri().query()).await,
+            None => not_found(),
+        },
+    }
+}
+
+fn wrong_method(error: &str, allowed: &'static str) -> Answer {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut refused = super::json(status, &json!({ "error": error }));
+    refused
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    refused
 }
 
 /// Revokes tokens, and answers once the store has it and it holds on this replica.

@@ -6,6 +6,7 @@
 
 mod api;
 mod health;
+mod inspect;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -115,6 +115,11 @@ impl Desk {
         }
     }
 
+    /// A place at the source, for who asks it for a record beside the flights.
+    pub(super) async fn enter(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Failure> {
+        self.gate.enter().await
+    }
+
     /// Lands one flight of a record.
     pub(super) async fn look_up(self: Arc<Self>, key: Arc<Key>, seat: Seat<Arc<Key>, Cached>) {
         let enter = async |number| {

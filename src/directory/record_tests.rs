@@ -127,6 +127,12 @@ fn times_in_every_form_that_sources_write() {
         assert_eq!(at(json!(text)), Ok(Some(1_767_225_600)), "{text}");
     }
     assert_eq!(at(json!(1_767_225_600)), Ok(Some(1_767_225_600)));
+    // A year that says "no token any more".
+    assert_eq!(
+        at(json!("2999-01-01 00:00:00+00")),
+        Ok(Some(32_472_144_000))
+    );
+    assert_eq!(at(json!("9999-12-30 00:00:00")), Ok(Some(253_402_128_000)));
     assert_eq!(at(json!(null)), Ok(None));
     assert_eq!(at(json!("-infinity")), Ok(None));
     assert_eq!(at(json!("infinity")), Ok(Some(u64::MAX)));

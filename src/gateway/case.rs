@@ -9,6 +9,7 @@ use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::listed::Tag;
 use crate::audit::{Claimed, Line};
 use crate::auth::{Evidence, Grant};
 use crate::config::Cors;
@@ -79,6 +80,14 @@ impl Case {
 
     pub(crate) fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    /// How a stream that this becomes is listed.
+    pub(super) fn tag(&self) -> Tag {
+        Tag {
+            request_id: Arc::clone(&self.request_id),
+            client: self.client,
+        }
     }
 
     /// Notes a request that could not be read.

@@ -6,9 +6,12 @@
 
 mod answer;
 mod case;
+mod components;
 mod cookies;
 mod endpoints;
+mod events;
 mod explain;
+mod listed;
 mod open;
 mod response;
 mod rooms;
@@ -41,8 +44,10 @@ use crate::wire::{ConnectionInfo, RawRequest, WireError};
 use open::Open;
 
 pub(crate) use case::Case;
+pub use components::Component;
 pub use explain::{Explanation, explain};
-pub use rooms::{Component, Gateway};
+pub use listed::{Kind as StreamKind, OpenStream, OpenStreams, Page, Wanted};
+pub use rooms::Gateway;
 
 /// What a client is answered with.
 pub type ResponseBody = forward::ResponseBody<UpstreamBody>;
@@ -207,7 +212,7 @@ async fn straight_line(
         .upstream_names
         .get(decided.matched.route.config().upstream)
         .cloned();
-    let sent = stream::send_under_lease(core, forward, &decided.grant).await;
+    let sent = stream::send_under_lease(core, forward, &decided.grant, case.tag()).await;
     // A body that failed on the client's side explains a failure better than the upstream does.
     let response = sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
     gateway.check_echo(&response, &decided.grant, case)?;

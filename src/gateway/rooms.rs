@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 
+use super::listed::OpenStreams;
 use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::config::{self, Config, Cors, Fault, Limits, Streams};
@@ -48,6 +49,7 @@ pub struct Gateway {
     pub(super) origins: Vec<String>,
     pub(super) echo: Option<config::Echo>,
     pub(super) streams: Streams,
+    pub(super) open_streams: Arc<OpenStreams>,
     /// How long a stream goes on while the directory does not answer.
     pub(super) patience: Duration,
     pub(super) warn_age: Option<Duration>,
@@ -57,17 +59,6 @@ pub struct Gateway {
     directory: Arc<Directory>,
     revocations: Arc<Revocations>,
     upstreams: Arc<Upstreams>,
-}
-
-/// The state of one component, for `/readyz`.
-#[derive(Debug, Clone)]
-pub struct Component {
-    /// Whether it works as it should.
-    pub ready: bool,
-    /// Whether requests can be served, within their bounds, though it does not.
-    pub spared: bool,
-    /// Its state in words.
-    pub detail: String,
 }
 
 impl Gateway {
@@ -189,6 +180,7 @@ impl Gateway {
             origins: config.origins.allowed.clone(),
             echo: config.identity.echo.clone(),
             streams: config.streams,
+            open_streams: Arc::default(),
             patience: config.directory.cache.ttl,
             warn_age: config.audit.warn_age,
             request_id_header: config.identity.headers.request_id.clone(),
@@ -217,6 +209,12 @@ impl Gateway {
         &self.directory
     }
 
+    /// The streams that are open now.
+    #[must_use]
+    pub fn open_streams(&self) -> &OpenStreams {
+        &self.open_streams
+    }
+
     /// What is revoked.
     #[must_use]
     pub const fn revocations(&self) -> &Arc<Revocations> {
@@ -233,64 +231,6 @@ impl Gateway {
     #[must_use]
     pub const fn upstreams(&self) -> &Arc<Upstreams> {
         &self.upstreams
-    }
-
-    /// The state of each component, for `/readyz`.
-    #[must_use]
-    pub fn components(&self) -> Vec<(&'static str, Component)> {
-        let keys = self.verifier.status();
-        let missing: Vec<&str> = keys
-            .iter()
-            .filter(|(_, status)| !status.ready)
-            .map(|(issuer, _)| &**issuer)
-            .collect();
-        let keys = Component {
-            ready: missing.is_empty(),
-            spared: false,
-            detail: if missing.is_empty() {
-                "ok".into()
-            } else {
-                format!("no keys of {}", missing.join(", "))
-            },
-        };
-        let directory = self.directory.status();
-        let detail = directory
-            .problem
-            .clone()
-            .unwrap_or_else(|| format!("{} ok", directory.source));
-        let invalidation = invalidation(&directory.channels);
-        // Without it the others' tokens still count: an instance is not taken away for it.
-        let sessions = self.directory.session_caches().map(|state| Component {
-            ready: state.is_ok(),
-            spared: true,
-            detail: state.map_or_else(|problem| problem, |()| "redis ok".into()),
-        });
-        let directory = Component {
-            ready: directory.ready,
-            spared: false,
-            detail,
-        };
-        let upstreams = Component {
-            ready: true,
-            spared: false,
-            detail: self.upstream_names.join(", "),
-        };
-        let mut components = vec![
-            ("keys", keys),
-            ("directory", directory),
-            ("invalidation", invalidation),
-            ("upstreams", upstreams),
-        ];
-        components.extend(sessions.map(|sessions| ("sessions", sessions)));
-        components.extend(self.revocations.status().map(|read| {
-            let revocations = Component {
-                ready: read.is_ok(),
-                spared: false,
-                detail: read.map_or_else(|problem| problem, |count| format!("{count} in effect")),
-            };
-            ("revocations", revocations)
-        }));
-        components
     }
 
     /// Waits until every issuer has its keys, or has failed to get them, at most this long.
@@ -356,33 +296,6 @@ impl Gateway {
             ));
         }
         outcomes
-    }
-}
-
-/// A channel that is down makes records live shorter and refuses nobody; until the first attempt
-/// has ended, nobody knows which it will be.
-fn invalidation(channels: &[ChannelStatus]) -> Component {
-    let down: Vec<String> = channels
-        .iter()
-        .filter_map(|channel| {
-            let problem = channel.problem.as_ref()?;
-            Some(format!("{}: {problem}", channel.channel))
-        })
-        .collect();
-    let names: Vec<&str> = channels.iter().map(|channel| channel.channel).collect();
-    Component {
-        ready: down.is_empty(),
-        spared: channels.iter().all(|channel| channel.tried),
-        detail: if channels.is_empty() {
-            "no push channel configured; ttl_without_push bounds staleness".into()
-        } else if down.is_empty() {
-            format!("push: up ({})", names.join(", "))
-        } else {
-            format!(
-                "push: down, ttl_without_push bounds staleness ({})",
-                down.join("; ")
-            )
-        },
     }
 }
 

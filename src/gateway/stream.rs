@@ -9,16 +9,18 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::events::{end_at_drain, is_event_stream};
+use super::listed::{Kind, Tag};
 use super::{Core, Decided, ResponseBody};
 use crate::audit::Line;
 use crate::auth::{Grant, Standing};
@@ -36,14 +38,12 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A response of at most this many known bytes is no stream unless it says so.
 const SHORT: u64 = 256 * 1024;
 
-/// The media type of server-sent events (HTML, section 9.2).
-const EVENT_STREAM: &[u8] = b"text/event-stream";
-
 /// Sends a granted request; while the upstream takes its time, the grant is watched.
 pub(super) async fn send_under_lease(
     core: &Rc<Core>,
     forward: ForwardRequest,
     grant: &Grant,
+    tag: Tag,
 ) -> Result<Response<UpstreamBody>, Rejection> {
     let mut answer = std::pin::pin!(core.pools.send(forward));
     let Grant::Member(route, principal) = grant else {
@@ -55,6 +55,7 @@ pub(super) async fn send_under_lease(
         () = sleep(PATIENCE) => {}
     }
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
+    let _listed = core.gateway.open_streams.enter(Kind::Request, tag, grant);
     // Boxed: rare, and its future would be a large part of every request's.
     let end = Box::pin(ended(core, &standing, None, &held));
     tokio::select! {
@@ -256,10 +257,14 @@ pub(super) fn tunnel(
                 }
             }
         };
+        let listed = gateway
+            .open_streams
+            .enter(Kind::Websocket, tag(&line), &grant);
         gateway.metrics.streams.inc();
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
         let report = upstream::run_held(&mut client, &mut upstream, end, options, &held).await;
         gateway.metrics.streams.dec();
+        drop(listed);
         if report.reset_client {
             reset(client.into_inner());
         }
@@ -307,6 +312,7 @@ pub(super) fn watch_body(
         _ => return response.map(|body| body.holding((hold, watch, blocker))),
     };
     let standing = Standing::of(principal, route);
+    let (kind, tag) = (if endless { Kind::Sse } else { Kind::Body }, tag(&line));
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
         reason: Cell::new(None),
@@ -319,6 +325,7 @@ pub(super) fn watch_body(
             watched.is_stream.set(true);
             core.gateway.metrics.streams.inc();
             let _counted = Counted(Rc::clone(&core));
+            let _listed = core.gateway.open_streams.enter(kind, tag, &grant);
             let pending = AtomicBool::new(false);
             let (_, reason) = if endless {
                 ended_or_drained(&core, &standing, None, &pending).await
@@ -344,36 +351,16 @@ pub(super) fn watch_body(
     })
 }
 
-/// What is sent to nobody stands on nothing that could change; only the drain ends it.
-fn end_at_drain(
-    core: &Rc<Core>,
-    response: Response<ResponseBody>,
-    held: impl Any,
-) -> Response<ResponseBody> {
-    let (scissors, signal) = cut();
-    let drain = core.drain.clone();
-    let task = tokio::task::spawn_local(async move {
-        drain.closing().await;
-        scissors.now();
-    });
-    response.map(|body| {
-        body.cut_by(signal)
-            .holding(held)
-            .on_end(move |_| task.abort())
-    })
-}
-
-/// Whether a response goes on until somebody ends it; a download may finish while draining.
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().get(..EVENT_STREAM.len()))
-        .is_some_and(|essence| essence.eq_ignore_ascii_case(EVENT_STREAM))
-}
-
 struct Watched {
     reason: Cell<Option<Reason>>,
     is_stream: Cell<bool>,
+}
+
+fn tag(line: &Line) -> Tag {
+    Tag {
+        request_id: Arc::clone(&line.request_id),
+        client: line.client,
+    }
 }
 
 /// A stream that is counted as long as this lives.

@@ -70,9 +70,9 @@ impl UnixTime {
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let timestamp: jiff::Timestamp = text.parse().ok()?;
-        u64::try_from(timestamp.as_nanosecond())
-            .ok()
-            .map(|nanos| Self(Duration::from_nanos(nanos)))
+        let seconds = u64::try_from(timestamp.as_second()).ok()?;
+        let nanos = u32::try_from(timestamp.subsec_nanosecond()).ok()?;
+        Some(Self(Duration::new(seconds, nanos)))
     }
 }
 
@@ -103,7 +103,13 @@ mod tests {
         let time = UnixTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
         assert_eq!(time.as_secs(), 1_767_225_600);
         assert_eq!(time.rfc3339(), "2026-01-01T00:00:00.000Z");
-        assert_eq!(UnixTime::parse_rfc3339("1969-12-31T23:59:59Z"), None);
+        for before in ["1969-12-31T23:59:59Z", "1969-12-31T23:59:59.5Z"] {
+            assert_eq!(UnixTime::parse_rfc3339(before), None);
+        }
+        // Beyond what 64 bits of nanoseconds hold.
+        let far = UnixTime::parse_rfc3339("2999-01-01T00:00:00.25Z").unwrap();
+        assert_eq!(far.as_secs(), 32_472_144_000);
+        assert_eq!(far.rfc3339(), "2999-01-01T00:00:00.250Z");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) const SECTIONS: &[(char, u8, &str)] = &[
         "Smuggling, desynchronisation, shared connections, HTTP/2",
     ),
     ('D', 13, "Paths and routes"),
+    ('E', 32, "Tenants, accounts, identity, the live directory"),
 ];
 
 /// Cases that do not apply, and why.
@@ -21,6 +22,14 @@ pub(crate) const NOT_APPLICABLE: &[((char, u8), &str)] = &[
     (
         ('B', 28),
         "decision endpoints are not in this version; `decisions` in a configuration is refused",
+    ),
+    (
+        ('E', 29),
+        "the configuration is read once, at the start; what is remembered of tokens is dropped when keys change (A)",
+    ),
+    (
+        ('E', 31),
+        "rate limits are not in this version; `rate` in a configuration is refused",
     ),
 ];
 
@@ -167,6 +176,43 @@ pub(crate) const CASES: &[(char, &[&str])] = &[
             "hosts and paths without a route",
             "routes with rules of their own under general ones",
             "login redirects that lead elsewhere",
+        ],
+    ),
+    (
+        'E',
+        &[
+            "one user id in two tenants",
+            "a token of one tenant on another's host; tenant sources that differ",
+            "values that are no tenant",
+            "a user who moves, with a token from before",
+            "users and accounts that are unknown, inactive, missing or another's",
+            "a bypass that the token claims and the directory does not know",
+            "two credentials, two identities, one of them bad",
+            "sessions that are dead, forged, another's or pickled",
+            "cookies that stand twice, quoted, or oddly",
+            "another site that rides on a cookie",
+            "a token in the query of a WebSocket",
+            "streams that are open when their user is revoked, moves or expires",
+            "users that are asked for before they exist; floods of unknown ones",
+            "keys that would be one when written together",
+            "the failure of one look-up, handed to others",
+            "a row that is read while it is invalidated, or whose message turns up late",
+            "a message that comes before its row",
+            "a push channel that breaks, and what is said meanwhile",
+            "a push channel that is half open, or whose server is stopped",
+            "a push server that restarts; forged messages",
+            "a storm of messages",
+            "a directory that is down, slow, wrong or too full",
+            "an answer that comes too late, or is about somebody else",
+            "a directory file that is broken, swapped, or gone",
+            "many users at once, after a restart or an expiry",
+            "a clock that jumps",
+            "answers that a shared cache could give to others",
+            "equal requests of two users at once",
+            "rules that change while decisions are remembered",
+            "names that look alike",
+            "rate limits, evaded or crossed",
+            "assertions played back, sent by the client, or taken elsewhere",
         ],
     ),
 ];

@@ -4,6 +4,7 @@
 //! tables. It can be run again: what an earlier run made is replaced, and triggers of tables that
 //! are no longer configured go.
 
+mod mysql;
 mod postgres;
 mod text;
 
@@ -13,7 +14,7 @@ use super::{Outcome, Stop};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The database: postgres
+    /// The database: postgres or mysql
     database: String,
     /// The configuration file
     #[arg(short = 'c', long = "config", value_name = "FILE")]
@@ -21,19 +22,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    match arguments.database.as_str() {
-        "postgres" => {}
-        "mysql" => {
-            return Err(Stop::Wrong(
-                "`sql mysql` is not supported in this version".into(),
-            ));
-        }
+    let database = match arguments.database.as_str() {
+        "postgres" => Database::Postgres,
+        "mysql" => Database::MySql,
         other => {
             return Err(Stop::Wrong(format!(
-                "`{other}` is no database that pushes; write: countersign sql postgres -c FILE"
+                "`{other}` is no database that pushes; write: countersign sql postgres -c FILE, or \
+                 sql mysql"
             )));
         }
-    }
+    };
     let Some(config) = &arguments.config else {
         return Err(Stop::Wrong(
             "which tables to watch stands in the configuration; add: -c FILE".into(),
@@ -43,12 +41,26 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     for warning in &loaded.warnings {
         eprintln!("warning: {}", loaded.render(warning));
     }
-    match postgres::script(&loaded.config) {
+    let (script, nothing) = match database {
+        Database::Postgres => (
+            postgres::script(&loaded.config),
+            "no table is named in directory.invalidation.postgres_notify.tables, and there is no \
+             outbox in PostgreSQL; add such as `tables: [ { table: users, user: id } ]`",
+        ),
+        Database::MySql => (
+            mysql::script(&loaded.config),
+            "there is no outbox in MySQL; add such as \
+             `directory.invalidation: { outbox: { tables: [ { table: users, user: id } ] } }`",
+        ),
+    };
+    match script {
         Some(script) => super::print(&script),
-        None => Err(Stop::Wrong(
-            "no table is named in directory.invalidation.postgres_notify.tables; add such as \
-             `tables: [ { table: users, user: id } ]`"
-                .into(),
-        )),
+        None => Err(Stop::Wrong(nothing.into())),
     }
+}
+
+#[derive(Clone, Copy)]
+enum Database {
+    Postgres,
+    MySql,
 }

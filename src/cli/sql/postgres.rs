@@ -9,7 +9,9 @@
 use std::fmt::Write as _;
 
 use super::text::{body, literal, name};
-use crate::config::{Config, DirectorySource, PostgresNotify, PushedTable, PushedTenant};
+use crate::config::{
+    Config, DirectorySource, Outbox, OutboxDatabase, PostgresNotify, PushedTable, PushedTenant,
+};
 
 /// Most messages of one statement; more become one for each tenant, or one for all.
 const MESSAGES: usize = 100;
@@ -18,31 +20,110 @@ const LONGEST: usize = 7900;
 
 /// The script, unless there is nothing to put into it.
 pub(super) fn script(config: &Config) -> Option<String> {
-    let notify = config.directory.invalidation.postgres_notify.as_ref()?;
-    if notify.tables.is_empty() {
-        return None;
+    let invalidation = &config.directory.invalidation;
+    let notify = invalidation.postgres_notify.as_ref();
+    let notify = notify.filter(|notify| !notify.tables.is_empty());
+    let outbox = invalidation.outbox.as_ref();
+    let outbox = outbox.filter(|outbox| matches!(outbox.database, OutboxDatabase::Postgres(_)));
+    let voices = [notify.map(Voice::notify), outbox.map(Voice::outbox)];
+    let scripts: Vec<String> = voices
+        .iter()
+        .flatten()
+        .map(|voice| of_voice(config, voice))
+        .collect();
+    (!scripts.is_empty()).then(|| scripts.join("\n"))
+}
+
+/// How what has changed is said.
+struct Voice<'a> {
+    /// What the names of triggers and functions begin with.
+    prefix: &'a str,
+    tables: &'a [PushedTable],
+    /// Where it is said, for the reader of the script.
+    place: String,
+    /// What has to be there first.
+    setting: String,
+    /// What says each of the messages `m(said)`.
+    says: String,
+    /// Whose rights the function has.
+    rights: &'static str,
+}
+
+impl<'a> Voice<'a> {
+    fn notify(notify: &'a PostgresNotify) -> Self {
+        let channel = &notify.channel;
+        Self {
+            prefix: channel,
+            tables: &notify.tables,
+            place: format!("over the channel \"{channel}\""),
+            setting: String::new(),
+            says: format!(
+                "PERFORM pg_catalog.pg_notify({}, {})\n  FROM unnest(said) AS m(said)",
+                literal(channel),
+                bounded()
+            ),
+            rights: "",
+        }
     }
-    let channel = &notify.channel;
+
+    fn outbox(outbox: &'a Outbox) -> Self {
+        let schema = outbox.schema.as_deref().unwrap_or("public");
+        let table = format!("{}.{}", name(schema), name(&outbox.table));
+        let shown = comment(&table);
+        Self {
+            prefix: &outbox.table,
+            tables: &outbox.tables,
+            place: format!("in the table {shown}"),
+            setting: format!(
+                "-- The app may write into it too: one JSON object a row, in the transaction that changes\n\
+                 -- something. The gateway's role reads, and writes for POST /v1/invalidate:\n\
+                 --   GRANT SELECT, INSERT ON {shown} TO the_gateways_role;\n\
+                 -- Nothing is deleted by reading. Run this every few minutes, with a time that is longer than\n\
+                 -- your longest transaction; it leaves the newest row, and nothing else may empty the table:\n\
+                 --   DELETE FROM {shown} WHERE said_at < now() - interval '1 hour'\n\
+                 --     AND id < (SELECT max(id) FROM {shown});\n\
+                 CREATE TABLE IF NOT EXISTS {table} (\n  \
+                   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n  \
+                   said_at timestamptz NOT NULL DEFAULT clock_timestamp(),\n  \
+                   message text NOT NULL\n);\n\n"
+            ),
+            says: format!(
+                "INSERT INTO {table} (message) SELECT {}\n  FROM unnest(said) AS m(said)",
+                bounded()
+            ),
+            // The app's roles need no right to the outbox.
+            rights: " SECURITY DEFINER",
+        }
+    }
+}
+
+fn bounded() -> String {
+    format!("CASE WHEN octet_length(m.said) > {LONGEST} THEN '{{}}' ELSE m.said END")
+}
+
+fn of_voice(config: &Config, voice: &Voice<'_>) -> String {
     let mut out = format!(
-        "-- Triggers that tell Countersign, over the channel \"{channel}\", what changes in the mapping of users\n\
+        "-- Triggers that tell Countersign, {}, what changes in the mapping of users\n\
          -- to accounts. Review it, then run it as the owner of the tables:\n\
          --   countersign sql postgres -c FILE | psql --single-transaction -v ON_ERROR_STOP=1 DATABASE\n\
-         -- It can be run again at any time. PostgreSQL 11 or later.\n\n"
+         -- It can be run again at any time. PostgreSQL 11 or later.\n\n",
+        comment(&voice.place)
     );
-    out.push_str(&removal(channel));
-    for (index, table) in notify.tables.iter().enumerate() {
-        out.push_str(&function(channel, index + 1, table));
+    out.push_str(&voice.setting);
+    out.push_str(&removal(voice.prefix));
+    for (index, table) in voice.tables.iter().enumerate() {
+        out.push_str(&function(voice, index + 1, table));
     }
-    for (index, table) in notify.tables.iter().enumerate() {
+    for (index, table) in voice.tables.iter().enumerate() {
         if table.tenant != PushedTenant::Schema {
-            for statement in triggers(channel, index + 1, &target(table)) {
+            for statement in triggers(voice.prefix, index + 1, &target(table)) {
                 let _ = writeln!(out, "{statement};");
             }
             out.push('\n');
         }
     }
-    out.push_str(&per_schema(config, notify));
-    Some(out)
+    out.push_str(&per_schema(config, voice));
+    out
 }
 
 fn target(table: &PushedTable) -> String {
@@ -87,7 +168,7 @@ END"
 }
 
 /// The function of one table: what is said, from the rows of one statement.
-fn function(channel: &str, number: usize, table: &PushedTable) -> String {
+fn function(voice: &Voice<'_>, number: usize, table: &PushedTable) -> String {
     let changed = |rows: &str| format!("SELECT {} FROM {rows} AS r", keys(table));
     let both = |from: &str, without: &str| {
         let columns = format!("{}, {}", keys(table), watched(table));
@@ -136,13 +217,14 @@ fn function(channel: &str, number: usize, table: &PushedTable) -> String {
     };
     let _ = write!(
         text,
-        "  ELSE -- TRUNCATE\n    said := {everything};\n  END IF;\n  IF cardinality(said) > {MESSAGES} THEN\n    said := {everything};\n  END IF;\n  PERFORM pg_catalog.pg_notify({}, CASE WHEN octet_length(m.said) > {LONGEST} THEN '{{}}' ELSE m.said END)\n  FROM unnest(said) AS m(said);\n  RETURN NULL;\nEND",
-        literal(channel)
+        "  ELSE -- TRUNCATE\n    said := {everything};\n  END IF;\n  IF cardinality(said) > {MESSAGES} THEN\n    said := {everything};\n  END IF;\n  {};\n  RETURN NULL;\nEND",
+        voice.says
     );
     format!(
-        "-- Changes of {}.\nCREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql\nSET search_path = pg_catalog, pg_temp AS {};\n\n",
+        "-- Changes of {}.\nCREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql{}\nSET search_path = pg_catalog, pg_temp AS {};\n\n",
         comment(&target(table)),
-        function_name(channel, number),
+        function_name(voice.prefix, number),
+        voice.rights,
         body(&text)
     )
 }
@@ -236,9 +318,9 @@ fn triggers(channel: &str, number: usize, target: &str) -> Vec<String> {
 }
 
 /// With a schema per tenant: a function that puts the triggers into a schema, and its use in each.
-fn per_schema(config: &Config, notify: &PostgresNotify) -> String {
-    let channel = &notify.channel;
-    let tables: Vec<(usize, &PushedTable)> = notify
+fn per_schema(config: &Config, voice: &Voice<'_>) -> String {
+    let channel = voice.prefix;
+    let tables: Vec<(usize, &PushedTable)> = voice
         .tables
         .iter()
         .enumerate()

@@ -34,6 +34,8 @@ pub enum DirectorySource {
     Sqlite(SqliteSource),
     /// A PostgreSQL database.
     Postgres(PostgresSource),
+    /// A MySQL or MariaDB database.
+    Mysql(MysqlSource),
     /// An HTTP service, asked by GET.
     Http(HttpSource),
 }
@@ -76,6 +78,20 @@ pub struct PostgresSource {
     pub search_path_also: Vec<String>,
     /// Queries by name, with the parameters `$user` and `$tenant` and the columns `id`, `account`, `active`. At least one, unless a preset has it.
     #[serde(default)]
+    pub lookups: BTreeMap<String, String>,
+}
+
+/// A MySQL or MariaDB database.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MysqlSource {
+    /// `mysql://user:password@host:port/database?ssl-mode=…`.
+    pub url: Secret,
+    /// Most connections at once.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_connections: u32,
+    /// Queries by name, with the parameters `$user` and `$tenant` and the columns `id`, `account`, `active`.
     pub lookups: BTreeMap<String, String>,
 }
 
@@ -162,6 +178,10 @@ pub struct Invalidation {
     /// Redis pub/sub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisChannel>,
+    /// A table of messages that the app's own transactions write, polled; for databases without
+    /// NOTIFY.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbox: Option<Outbox>,
     /// How far the directory may be behind what pushes, such as a replica behind its primary: each
     /// message is applied once more after this time.
     pub replica_lag: Duration,
@@ -172,6 +192,7 @@ impl Default for Invalidation {
         Self {
             postgres_notify: None,
             redis: None,
+            outbox: None,
             replica_lag: Duration::secs(0),
         }
     }
@@ -208,6 +229,34 @@ pub struct RedisChannel {
     #[serde(default = "countersign")]
     #[schemars(length(min = 1, max = 200))]
     pub channel: String,
+}
+
+/// A table of messages, written by the triggers that `countersign sql` prints, or by the app itself:
+/// one JSON object in its column `message`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Outbox {
+    /// The database that it is in; left out: the directory's own. The server that the app writes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// The table, `schema.table` where it is in a schema of its own; also the beginning of the names
+    /// of triggers and functions.
+    #[serde(default = "countersign_outbox")]
+    pub table: String,
+    /// Time between two readings.
+    #[serde(default = "poll")]
+    pub poll: Duration,
+    /// The tables whose changes concern users or accounts, for `countersign sql`.
+    #[serde(default)]
+    pub tables: Vec<PushedTable>,
+}
+
+fn countersign_outbox() -> String {
+    "countersign_outbox".to_owned()
+}
+
+fn poll() -> Duration {
+    Duration(std::time::Duration::from_millis(250))
 }
 
 /// A table whose changes concern users or accounts. At least one of `user` and `account`.

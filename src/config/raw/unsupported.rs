@@ -15,7 +15,6 @@ pub(in crate::config) const WORDS_MARK: &str = "x-not-supported-words";
 const KEYS: &[(&str, &str, &[Nothing])] = &[
     ("File", "decisions", &[Nothing::Null]),
     ("ListenerTls", "client_ca", &[Nothing::Null]),
-    ("Invalidation", "outbox", &[Nothing::Null]),
     ("Upstream", "health_check", &[Nothing::Null]),
     ("UpstreamTls", "client_certificate", &[Nothing::Null]),
     ("Limits", "rate", &[Nothing::Null]),
@@ -24,7 +23,7 @@ const KEYS: &[(&str, &str, &[Nothing])] = &[
 ];
 
 /// Words and kinds of the definition.
-const WORDS: &[(&str, &str)] = &[("Balance", "least_requests"), ("DirectorySource", "mysql")];
+const WORDS: &[(&str, &str)] = &[("Balance", "least_requests")];
 
 #[derive(Clone, Copy)]
 enum Nothing {

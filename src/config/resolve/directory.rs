@@ -34,6 +34,7 @@ pub(super) fn directory(
             path.map(|path| DirectorySource::Sqlite { at, path, lookups })
         }
         raw::DirectorySource::Postgres(raw) => postgres(raw, tenants, &source_at, cx),
+        raw::DirectorySource::Mysql(raw) => mysql(raw, tenants, &source_at, cx),
         raw::DirectorySource::Http(raw) => http(raw, tenants, &source_at, cx),
     };
     let cache = cache(&raw.cache, &at.key("cache"), cx);
@@ -125,6 +126,45 @@ fn postgres(
         search_path_also: raw.search_path_also.clone(),
         lookups,
     })
+}
+
+fn mysql(
+    raw: &raw::MysqlSource,
+    tenants: &Tenants,
+    source_at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Option<DirectorySource> {
+    let at = source_at.key("mysql");
+    let url = cx.secret(&at.key("url"), &raw.url);
+    if let Some(url) = &url {
+        mysql_url(url.value.expose(), &url.at, cx);
+    }
+    let lookups = lookups(&raw.lookups, Dialect::MySql, tenants.several, &at, cx);
+    Some(DirectorySource::MySql {
+        at,
+        url: url?,
+        max_connections: raw.max_connections,
+        lookups,
+    })
+}
+
+/// Whether this is the URL of a MySQL or MariaDB server.
+pub(super) fn is_mysql(url: &str) -> bool {
+    url.starts_with("mysql://") || url.starts_with("mariadb://")
+}
+
+/// The URL is never shown: it holds a password.
+pub(super) fn mysql_url(url: &str, at: &KeyPath, cx: &mut Context<'_>) {
+    let options = url.parse::<sqlx::mysql::MySqlConnectOptions>();
+    let names_database = options.is_ok_and(|options| options.get_database().is_some());
+    if !is_mysql(url) || !names_database {
+        cx.fault(
+            at,
+            "this is not the URL of a MySQL or MariaDB database",
+            "write mysql://user:password@host:3306/database; percent-encode what is special in \
+             the password",
+        );
+    }
 }
 
 /// The URL is never shown: it holds a password.

@@ -160,13 +160,15 @@ fn redis(
 fn has_database(directory: &raw::Directory, at: &KeyPath, cx: &mut Context<'_>) {
     let database = matches!(
         directory.source,
-        raw::DirectorySource::Sqlite(_) | raw::DirectorySource::Postgres(_)
+        raw::DirectorySource::Sqlite(_)
+            | raw::DirectorySource::Postgres(_)
+            | raw::DirectorySource::Mysql(_)
     );
     if !database && !cx.is_broken("directory") {
         cx.fault(
             at,
             "the directory is no database that could hold sessions",
-            "use a postgres or sqlite directory, or another store",
+            "use a postgres, mysql or sqlite directory, or another store",
         );
     }
 }
@@ -176,6 +178,7 @@ fn has_password(lookup: &str, directory: &raw::Directory, at: &KeyPath, cx: &mut
     let (text, dialect) = match &directory.source {
         raw::DirectorySource::Sqlite(source) => (source.lookups.get(lookup), Dialect::Sqlite),
         raw::DirectorySource::Postgres(source) => (source.lookups.get(lookup), Dialect::Postgres),
+        raw::DirectorySource::Mysql(source) => (source.lookups.get(lookup), Dialect::MySql),
         raw::DirectorySource::File(_) | raw::DirectorySource::Http(_) => return,
     };
     if text.is_some_and(|text| sql::lacks(dialect, text, "session_auth")) {

@@ -340,6 +340,7 @@ pub(super) fn lookup(name: &str, directory: &raw::Directory, at: &KeyPath, cx: &
         raw::DirectorySource::Postgres(source) => {
             source.lookups.keys().map(String::as_str).collect()
         }
+        raw::DirectorySource::Mysql(source) => source.lookups.keys().map(String::as_str).collect(),
         raw::DirectorySource::File(_) | raw::DirectorySource::Http(_) => vec!["default"],
     };
     // A source without any look-up is a mistake of its own.

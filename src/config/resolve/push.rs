@@ -1,11 +1,14 @@
 //! `directory.invalidation`: who says what has changed.
 
+use std::time::Duration;
+
 use super::Context;
-use super::directory::postgres_url;
+use super::directory::{is_mysql, mysql_url, postgres_url};
 use crate::config::raw;
 use crate::config::types::{
-    Directory, DirectorySource, Invalidation, KeyPath, KnownTenants, PostgresNotify, PushedTable,
-    PushedTenant, RedisChannel, RevocationStore, Revocations, Tenants,
+    Directory, DirectorySource, Invalidation, KeyPath, KnownTenants, Outbox, OutboxDatabase,
+    PostgresNotify, PushedTable, PushedTenant, RedisChannel, RevocationStore, Revocations, Secret,
+    Tenants,
 };
 
 /// Longest channel: what is put behind it in the names of triggers and functions has to fit into
@@ -13,6 +16,8 @@ use crate::config::types::{
 const MAX_CHANNEL: usize = 40;
 /// Longest identifier of PostgreSQL (manual, section 4.1.1).
 const MAX_IDENTIFIER: usize = 63;
+/// Longest time between two readings of an outbox.
+const LONGEST_POLL: Duration = Duration::from_secs(10);
 
 pub(super) fn invalidation(
     raw: &raw::Invalidation,
@@ -29,9 +34,14 @@ pub(super) fn invalidation(
         None => None,
         Some(raw) => Some(redis(raw, &at.key("redis"), cx)?),
     };
+    let outbox = match &raw.outbox {
+        None => None,
+        Some(raw) => Some(outbox(raw, source, tenants, &at.key("outbox"), cx)?),
+    };
     Some(Invalidation {
         postgres_notify,
         redis,
+        outbox,
         replica_lag: raw.replica_lag.0,
     })
 }
@@ -64,24 +74,83 @@ fn postgres(
         }
     };
     channel(&raw.channel, &at.key("channel"), cx);
-    let schema_per_tenant = matches!(
-        source,
-        Some(DirectorySource::Postgres {
-            schema_per_tenant: true,
-            ..
-        })
-    );
-    let tables = raw.tables.iter().enumerate().map(|(index, raw)| {
-        let at = at.key("tables").index(index);
-        table(raw, schema_per_tenant, tenants, &at, cx)
-    });
-    let tables = tables.collect();
+    let tables = tables(&raw.tables, source, tenants, &at, cx);
     Some(PostgresNotify {
         at,
         url: url?,
         channel: raw.channel.clone(),
         tables,
     })
+}
+
+fn outbox(
+    raw: &raw::Outbox,
+    source: Option<&DirectorySource>,
+    tenants: &Tenants,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Option<Outbox> {
+    let database = match (&raw.url, source) {
+        (Some(url), _) => {
+            let url = cx.secret(&at.key("url"), url);
+            url.map(|url| outbox_database(url, cx))
+        }
+        (None, Some(DirectorySource::Postgres { url, .. })) => {
+            Some(OutboxDatabase::Postgres(url.clone()))
+        }
+        (None, Some(DirectorySource::MySql { url, .. })) => {
+            Some(OutboxDatabase::MySql(url.clone()))
+        }
+        (None, None) => None,
+        (None, Some(_)) => {
+            cx.fault(
+                at,
+                "the directory is no database with transactions of the app's, so that there is no \
+                 outbox in it",
+                "add `url: \"${DATABASE_URL}\"` here, or use a postgres or mysql directory",
+            );
+            None
+        }
+    };
+    let (schema, table) = parted(&raw.table);
+    let table_at = at.key("table");
+    for name in schema.iter().chain([&table]) {
+        identifier(name, &table_at, cx);
+    }
+    if table.len() > MAX_CHANNEL {
+        cx.fault(
+            &table_at,
+            "the names of triggers and functions begin with this, and would be too long",
+            "write 1 to 40 plain characters",
+        );
+    }
+    let poll = cx.positive(&at.key("poll"), raw.poll);
+    if poll > LONGEST_POLL {
+        cx.fault(
+            &at.key("poll"),
+            "this is too long for the promise that a change is seen soon",
+            "write 10s or less, such as 250ms",
+        );
+    }
+    let tables = tables(&raw.tables, source, tenants, at, cx);
+    Some(Outbox {
+        at: at.clone(),
+        database: database?,
+        schema,
+        table,
+        poll,
+        tables,
+    })
+}
+
+fn outbox_database(url: Secret, cx: &mut Context<'_>) -> OutboxDatabase {
+    if is_mysql(url.value.expose()) {
+        mysql_url(url.value.expose(), &url.at, cx);
+        OutboxDatabase::MySql(url)
+    } else {
+        postgres_url(url.value.expose(), &url.at, cx);
+        OutboxDatabase::Postgres(url)
+    }
 }
 
 fn redis(raw: &raw::RedisChannel, at: &KeyPath, cx: &mut Context<'_>) -> Option<RedisChannel> {
@@ -182,6 +251,35 @@ pub(super) fn revocations(
     Some(Revocations { store, refresh })
 }
 
+fn tables(
+    raw: &[raw::PushedTable],
+    source: Option<&DirectorySource>,
+    tenants: &Tenants,
+    at: &KeyPath,
+    cx: &mut Context<'_>,
+) -> Vec<PushedTable> {
+    let schema_per_tenant = matches!(
+        source,
+        Some(DirectorySource::Postgres {
+            schema_per_tenant: true,
+            ..
+        })
+    );
+    let tables = raw.iter().enumerate().map(|(index, raw)| {
+        let at = at.key("tables").index(index);
+        table(raw, schema_per_tenant, tenants, &at, cx)
+    });
+    tables.collect()
+}
+
+/// Schema and table.
+fn parted(name: &str) -> (Option<String>, String) {
+    match name.split_once('.') {
+        Some((schema, table)) => (Some(schema.to_owned()), table.to_owned()),
+        None => (None, name.to_owned()),
+    }
+}
+
 fn table(
     raw: &raw::PushedTable,
     schema_per_tenant: bool,
@@ -189,10 +287,7 @@ fn table(
     at: &KeyPath,
     cx: &mut Context<'_>,
 ) -> PushedTable {
-    let (schema, table) = match raw.table.split_once('.') {
-        Some((schema, table)) => (Some(schema.to_owned()), table.to_owned()),
-        None => (None, raw.table.clone()),
-    };
+    let (schema, table) = parted(&raw.table);
     let table_at = at.key("table");
     for name in schema.iter().chain([&table]) {
         identifier(name, &table_at, cx);

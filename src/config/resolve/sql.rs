@@ -4,7 +4,7 @@
 //! parsed and lacks a column would only fail at the first request, and is refused here.
 
 use sqlparser::ast::{Expr, SelectItem, SetExpr, Statement};
-use sqlparser::dialect::{PostgreSqlDialect, SQLiteDialect};
+use sqlparser::dialect::{MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::parser::Parser;
 
 use super::Context;
@@ -29,6 +29,8 @@ pub(super) enum Dialect {
     Postgres,
     /// SQLite's.
     Sqlite,
+    /// MySQL's.
+    MySql,
 }
 
 impl Query {
@@ -163,6 +165,7 @@ fn parse(dialect: Dialect, query: &str) -> Output {
     let parsed = match dialect {
         Dialect::Postgres => Parser::parse_sql(&PostgreSqlDialect {}, query),
         Dialect::Sqlite => Parser::parse_sql(&SQLiteDialect {}, query),
+        Dialect::MySql => Parser::parse_sql(&MySqlDialect {}, query),
     };
     let Ok(statements) = parsed else {
         return Output::Unknown;
@@ -206,6 +209,8 @@ fn expression(expr: &Expr) -> String {
             .last()
             .map(|part| part.to_string().to_lowercase())
             .unwrap_or_default(),
+        // In MySQL "id" may be a text, whose column has its name.
+        Expr::Value(value) => value.to_string().trim_matches(['"', '\'']).to_lowercase(),
         _ => String::new(),
     }
 }
@@ -268,7 +273,7 @@ mod tests {
 
     fn problems(kind: Query, text: &str) -> Vec<String> {
         let mut cx = Context::new(Path::new("/"), &[]);
-        for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+        for dialect in [Dialect::Postgres, Dialect::Sqlite, Dialect::MySql] {
             check(kind, dialect, text, &KeyPath::root(), &mut cx);
         }
         let mut found: Vec<String> = cx.faults.into_iter().map(|fault| fault.problem).collect();

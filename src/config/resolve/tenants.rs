@@ -180,12 +180,13 @@ fn query(
     let dialect = match &file.directory.source {
         raw::DirectorySource::Postgres(_) => sql::Dialect::Postgres,
         raw::DirectorySource::Sqlite(_) => sql::Dialect::Sqlite,
+        raw::DirectorySource::Mysql(_) => sql::Dialect::MySql,
         raw::DirectorySource::File(_) | raw::DirectorySource::Http(_) => {
             if !cx.is_broken("directory") {
                 cx.fault(
                     at,
                     "a query needs a database, but the directory's source has none",
-                    "use directory.source.postgres or sqlite, or a host pattern",
+                    "use directory.source.postgres, mysql or sqlite, or a host pattern",
                 );
             }
             return None;

@@ -209,6 +209,11 @@ http: { url: "https://a/{usr}/{user}" } => http.url => placeholders
 http: { url: "https://a/{user}", headers: { "a b": x } } => http.headers.a b => not a header name
 http: { url: "https://a/{user}", headers: { X-Key: "" } } => http.headers.X-Key => secret is empty
 postgres: { url: mysql://canary@a/b, lookups: { default: "SELECT id, account, active FROM users WHERE id = $user" } } => postgres.url => not the URL of a PostgreSQL
+mysql: { url: "mysql://canary@a", lookups: { default: "SELECT id, account, active FROM users WHERE id = $user" } } => mysql.url => not the URL of a MySQL
+mysql: { url: "postgres://canary@a/b", lookups: { default: "SELECT id, account, active FROM users WHERE id = $user" } } => mysql.url => not the URL of a MySQL
+mysql: { url: "mysql://a/b", lookups: {} } => mysql.lookups => no look-up
+mysql: { url: "mysql://a/b", lookups: { default: "SELECT id, `account` FROM users WHERE id = $user" } } => mysql.lookups.default => `active`
+mysql: { url: "mysql://a/b", schema_per_tenant: true, lookups: { default: "SELECT id, account, active FROM users WHERE id = $user" } } => mysql.schema_per_tenant => unknown key
 postgres: { url: "${DATABASE_URL}", lookups: {} } => postgres.lookups => no look-up
 postgres: { url: "${DATABASE_URL}", lookups: { default: '' } } => postgres.lookups.default => empty
 postgres: { url: "${DATABASE_URL}", lookups: { default: SELECT id FROM u WHERE id = $user } } => postgres.lookups.default => lacks the columns `account` and `active`

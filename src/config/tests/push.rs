@@ -29,6 +29,31 @@ tables: [{ table: a, user: id, watch: ["\n"] }] => tables[0].watch[0] => not the
 tables: [{ user: id }] => tables[0].table => missing
 "#,
     );
+    let outbox =
+        |text: &str| postgres("").replace("postgres_notify: {", &format!("outbox: {{ {text}"));
+    table(
+        outbox,
+        5,
+        "directory.invalidation.outbox",
+        r#"
+poll: 0s => poll => zero
+poll: 11s => poll => too long
+poll: often => poll => duration
+table: "" => table => not the name of a table
+table: "a." => table => not the name of a table
+table: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa => table => 1 to 40
+url: "redis://x" => url => not the URL of a PostgreSQL database
+url: "mysql://canary@x" => url => not the URL of a MySQL
+tables: [{ table: users }] => tables[0] => whom a change
+channel: x => channel => unknown key
+"#,
+    );
+    good(&outbox("url: \"mysql://u:canary@h/app\""));
+    good(&outbox("table: app.countersign_outbox, poll: 100ms"));
+    refused(
+        &SMALL.replace("  source:", "  invalidation: { outbox: {} }\n  source:"),
+        &[(5, "directory.invalidation.outbox", "no database")],
+    );
     let redis = |text: &str| {
         SMALL.replace(
             "  source:",

@@ -122,7 +122,7 @@ fn one_key_maps_say_which_kinds_exist() {
         &[(
             6,
             "directory.source.https",
-            "did you mean `http`? there are `file`, `sqlite`, `postgres` and `http`",
+            "did you mean `http`? there are `file`, `sqlite`, `postgres`, `mysql` and `http`",
         )],
     );
 }
@@ -154,17 +154,6 @@ fn what_is_not_built_is_refused_and_its_null_form_accepted() {
     ] {
         refused(&format!("{SMALL}    {text}\n"), &[(9, at, words)]);
     }
-    refused(
-        &SMALL.replace(
-            "http: { url: \"https://app.internal/{tenant}/{user}\" }",
-            "mysql: { url: x }",
-        ),
-        &[(6, "directory.source.mysql", words)],
-    );
-    refused(
-        &SMALL.replace("  source:", "  invalidation: { outbox: {} }\n  source:"),
-        &[(5, "directory.invalidation.outbox", words)],
-    );
     good(&format!(
         "{SMALL}    health_check: null\n    tls: {{ client_certificate: null }}\n{}",
         "decisions: null\nrevocations: { store: null }\n\

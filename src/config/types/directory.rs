@@ -37,6 +37,8 @@ pub struct Invalidation {
     pub postgres_notify: Option<PostgresNotify>,
     /// Redis pub/sub.
     pub redis: Option<RedisChannel>,
+    /// A table of messages.
+    pub outbox: Option<Outbox>,
     /// Each message is applied once more after this time; zero: it is not.
     pub replica_lag: Duration,
 }
@@ -65,7 +67,33 @@ pub struct RedisChannel {
     pub channel: String,
 }
 
-/// `directory.invalidation.postgres_notify.tables[]`.
+/// `directory.invalidation.outbox`.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// The database that it is in.
+    pub database: OutboxDatabase,
+    /// Its schema, where one is named.
+    pub schema: Option<String>,
+    /// Its table.
+    pub table: String,
+    /// Time between two readings.
+    pub poll: Duration,
+    /// The tables that get triggers.
+    pub tables: Vec<PushedTable>,
+}
+
+/// The database of an outbox, with its URL.
+#[derive(Debug, Clone)]
+pub enum OutboxDatabase {
+    /// PostgreSQL.
+    Postgres(Secret),
+    /// MySQL or MariaDB.
+    MySql(Secret),
+}
+
+/// `directory.invalidation.postgres_notify.tables[]`, and `outbox.tables[]`.
 #[derive(Debug, Clone)]
 pub struct PushedTable {
     /// The schema, where one is named.
@@ -144,6 +172,17 @@ pub enum DirectorySource {
         schema_per_tenant: bool,
         /// Schemas behind the tenant's in the search path.
         search_path_also: Vec<String>,
+        /// Queries by look-up name, as written, with `$user` and `$tenant`.
+        lookups: BTreeMap<Arc<str>, Arc<str>>,
+    },
+    /// A MySQL or MariaDB database.
+    MySql {
+        /// Where it stands.
+        at: KeyPath,
+        /// `mysql://user:password@host:port/database?ssl-mode=…`.
+        url: Secret,
+        /// Most connections at once.
+        max_connections: u32,
         /// Queries by look-up name, as written, with `$user` and `$tenant`.
         lookups: BTreeMap<Arc<str>, Arc<str>>,
     },

@@ -11,6 +11,7 @@
 mod again;
 mod inbox;
 mod line;
+mod outbox;
 mod peer;
 mod postgres;
 mod redis;
@@ -22,6 +23,7 @@ use super::service::Directory;
 use crate::config::{self, Fault};
 
 pub(super) use again::Again;
+use outbox::Outbox;
 use postgres::Notify;
 use redis::PubSub;
 
@@ -31,7 +33,7 @@ const PUBLISH: Duration = Duration::from_secs(2);
 /// How a channel is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelStatus {
-    /// Its name in the configuration: `postgres_notify`, `redis`.
+    /// Its name in the configuration: `postgres_notify`, `redis`, `outbox`.
     pub channel: &'static str,
     /// Whether messages arrive.
     pub up: bool,
@@ -57,6 +59,7 @@ pub(super) struct Channel {
 enum Kind {
     Postgres(Notify),
     Redis(PubSub),
+    Outbox(Outbox),
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +78,9 @@ impl Push {
         }
         if let Some(redis) = &config.redis {
             channels.push(Channel::new(Kind::Redis(PubSub::build(redis)?)));
+        }
+        if let Some(outbox) = &config.outbox {
+            channels.push(Channel::new(Kind::Outbox(Outbox::build(outbox)?)));
         }
         Ok(Self { channels })
     }
@@ -127,6 +133,7 @@ impl Channel {
         match self.kind {
             Kind::Postgres(_) => "postgres_notify",
             Kind::Redis(_) => "redis",
+            Kind::Outbox(_) => "outbox",
         }
     }
 
@@ -134,6 +141,7 @@ impl Channel {
         match &self.kind {
             Kind::Postgres(notify) => notify.publish(message).await,
             Kind::Redis(redis) => redis.publish(message).await,
+            Kind::Outbox(outbox) => outbox.publish(message).await,
         }
     }
 
@@ -142,6 +150,7 @@ impl Channel {
         match &self.kind {
             Kind::Postgres(notify) => notify.listen(inbox).await,
             Kind::Redis(redis) => redis.listen(inbox).await,
+            Kind::Outbox(outbox) => outbox.listen(inbox).await,
         }
     }
 

@@ -47,6 +47,7 @@ pub(super) trait Peer: Sync {
 }
 
 /// The connection that publishes, kept from one message to the next.
+#[derive(Debug)]
 pub(super) struct Publisher<C>(Mutex<Option<C>>);
 
 impl<C> Default for Publisher<C> {

@@ -8,6 +8,7 @@
 mod file;
 mod http;
 mod idle;
+mod mysql;
 mod parameters;
 mod postgres;
 mod redis;
@@ -31,6 +32,7 @@ use crate::ids::TenantId;
 
 use file::FileSource;
 use http::HttpSource;
+use mysql::MySqlSource;
 use parameters::{Dialect, Query};
 use postgres::PostgresSource;
 pub(super) use redis::Caches;
@@ -46,6 +48,7 @@ pub(super) enum Source {
     File(FileSource),
     Sqlite(SqliteSource),
     Postgres(Box<PostgresSource>),
+    MySql(Box<MySqlSource>),
     Http(HttpSource),
 }
 
@@ -84,6 +87,11 @@ impl Source {
                 PostgresSource::build(config, tenants, queries)
                     .map(|source| Self::Postgres(Box::new(source)))
             }
+            config::DirectorySource::MySql { at, lookups, .. } => {
+                let mut queries = Queries::build(at, lookups, tenants, Dialect::MySql)?;
+                queries.sessions = sessions::mysql(&config.session_tables);
+                MySqlSource::build(config, queries).map(|source| Self::MySql(Box::new(source)))
+            }
         }
     }
 
@@ -93,7 +101,18 @@ impl Source {
             Self::File(_) => "file",
             Self::Sqlite(_) => "sqlite",
             Self::Postgres(_) => "postgres",
+            Self::MySql(_) => "mysql",
             Self::Http(_) => "http",
+        }
+    }
+
+    /// Its look-ups, by name.
+    pub(super) fn lookups(&self) -> Vec<Arc<str>> {
+        match self {
+            Self::File(_) | Self::Http(_) => vec!["default".into()],
+            Self::Sqlite(source) => source.lookups(),
+            Self::Postgres(source) => source.lookups(),
+            Self::MySql(source) => source.lookups(),
         }
     }
 
@@ -105,7 +124,7 @@ impl Source {
     /// Whether it can be asked about nobody, to see whether it answers. A service over HTTP would
     /// take that for a request like any other.
     pub(super) const fn may_be_probed(&self) -> bool {
-        matches!(self, Self::Sqlite(_) | Self::Postgres(_))
+        matches!(self, Self::Sqlite(_) | Self::Postgres(_) | Self::MySql(_))
     }
 
     /// Asks for one record.
@@ -114,6 +133,7 @@ impl Source {
             Self::File(source) => Ok(source.find(key)),
             Self::Sqlite(source) => source.find(key).await,
             Self::Postgres(source) => source.find(key).await,
+            Self::MySql(source) => source.find(key).await,
             Self::Http(source) => source.find(key).await,
         }
     }
@@ -127,6 +147,7 @@ impl Source {
         match self {
             Self::Sqlite(source) => source.tenant_of_domain(query, host).await,
             Self::Postgres(source) => source.tenant_of_domain(query, host).await,
+            Self::MySql(source) => source.tenant_of_domain(query, host).await,
             Self::File(_) | Self::Http(_) => Err(no_database()),
         }
     }
@@ -140,6 +161,7 @@ impl Source {
         match self {
             Self::Sqlite(source) => source.tenant_is_known(query, tenant).await,
             Self::Postgres(source) => source.tenant_is_known(query, tenant).await,
+            Self::MySql(source) => source.tenant_is_known(query, tenant).await,
             Self::File(_) | Self::Http(_) => Err(no_database()),
         }
     }
@@ -154,6 +176,7 @@ impl Source {
         match self {
             Self::Sqlite(source) => source.session(store, key).await,
             Self::Postgres(source) => source.session(store, tenant, key).await,
+            Self::MySql(source) => source.session(store, key).await,
             Self::File(_) | Self::Http(_) => Err(no_database()),
         }
     }
@@ -162,7 +185,7 @@ impl Source {
     pub(super) async fn reread(&self) -> Vec<Invalidation> {
         match self {
             Self::File(source) => source.reread().await,
-            Self::Sqlite(_) | Self::Postgres(_) | Self::Http(_) => Vec::new(),
+            Self::Sqlite(_) | Self::Postgres(_) | Self::MySql(_) | Self::Http(_) => Vec::new(),
         }
     }
 
@@ -170,7 +193,7 @@ impl Source {
     pub(super) async fn reread_if_changed(&self) -> Vec<Invalidation> {
         match self {
             Self::File(source) => source.reread_if_changed().await,
-            Self::Sqlite(_) | Self::Postgres(_) | Self::Http(_) => Vec::new(),
+            Self::Sqlite(_) | Self::Postgres(_) | Self::MySql(_) | Self::Http(_) => Vec::new(),
         }
     }
 
@@ -178,7 +201,7 @@ impl Source {
     pub(super) fn snapshot_problem(&self) -> Option<String> {
         match self {
             Self::File(source) => source.problem(),
-            Self::Sqlite(_) | Self::Postgres(_) | Self::Http(_) => None,
+            Self::Sqlite(_) | Self::Postgres(_) | Self::MySql(_) | Self::Http(_) => None,
         }
     }
 
@@ -188,6 +211,7 @@ impl Source {
             Self::File(source) => source.problem().map_or(Ok(()), Err),
             Self::Sqlite(source) => source.probe().await,
             Self::Postgres(source) => source.probe().await,
+            Self::MySql(source) => source.probe().await,
             Self::Http(source) => source.probe().await,
         }
     }
@@ -301,6 +325,10 @@ impl Queries {
         }
     }
 
+    fn names(&self) -> Vec<Arc<str>> {
+        self.lookups.keys().cloned().collect()
+    }
+
     fn lookup(&self, name: &Arc<str>) -> Result<&Query, SourceError> {
         self.lookups
             .get(name)
@@ -324,7 +352,7 @@ impl Queries {
 
 /// Tenant queries need a database.
 fn no_tenant_queries(tenants: &config::Tenants) -> Result<(), Vec<Fault>> {
-    let remedy = "use a postgres or sqlite directory, or name the tenants another way";
+    let remedy = "use a postgres, mysql or sqlite directory, or name the tenants another way";
     let mut faults = Vec::new();
     for (index, source) in tenants.sources.iter().enumerate() {
         if matches!(source, TenantSource::Domain { .. }) {

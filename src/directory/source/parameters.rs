@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub(super) enum Dialect {
     Postgres,
     Sqlite,
+    MySql,
 }
 
 /// What a query is for, and so which parameters it has.
@@ -128,6 +129,19 @@ impl Query {
         match dialect {
             Dialect::Postgres => format!("${n}"),
             Dialect::Sqlite => format!("?{n}"),
+            // By its place alone.
+            Dialect::MySql => "?".to_owned(),
+        }
+    }
+
+    /// How this parameter is written as number `n`. In MySQL a tenant is compared byte by byte,
+    /// whatever the column's collation passes over; a user is looked at when the row is there.
+    fn written(dialect: Dialect, parameter: Parameter, n: usize) -> String {
+        match (dialect, parameter) {
+            (Dialect::MySql, Parameter::Tenant) => {
+                "(CONVERT(? USING utf8mb4) COLLATE utf8mb4_bin)".to_owned()
+            }
+            _ => Self::placeholder(dialect, n),
         }
     }
 }
@@ -150,10 +164,19 @@ impl Reader<'_> {
             self.take(next.len_utf8());
             return Ok(());
         }
+        let mysql = self.dialect == Dialect::MySql;
         if self.rest.starts_with("--") {
+            // Without the space, MySQL takes it for two signs.
+            let comment = self.rest.get(2..).unwrap_or_default();
+            if mysql && !comment.is_empty() && !comment.starts_with(char::is_whitespace) {
+                return Err("`--` needs a space behind it to begin a comment".into());
+            }
             let length = self.rest.find('\n').unwrap_or(self.rest.len());
             self.take(length);
             return Ok(());
+        }
+        if mysql && (self.rest.starts_with("/*!") || self.rest.starts_with("/*M!")) {
+            return Err("the query holds a comment that MySQL would run".into());
         }
         if self.rest.starts_with("/*") {
             return self.comment();
@@ -169,10 +192,10 @@ impl Reader<'_> {
         match next {
             '\'' => self.quote('\'', false),
             '"' => self.quote('"', false),
-            '`' if self.dialect == Dialect::Sqlite => self.quote('`', false),
+            '`' if self.dialect != Dialect::Postgres => self.quote('`', false),
             '[' if self.dialect == Dialect::Sqlite => self.bracket(),
             '$' => self.dollar(),
-            '?' | ':' | '@' | '#' if self.dialect == Dialect::Sqlite => Err(format!(
+            '?' | ':' | '@' | '#' if self.dialect != Dialect::Postgres => Err(format!(
                 "`{next}` does not introduce a parameter here; they are written $user, $tenant, $host"
             )),
             '(' => {
@@ -224,6 +247,9 @@ impl Reader<'_> {
                 escaped = false;
             } else if backslashes && c == '\\' {
                 escaped = true;
+            } else if c == '\\' && quote != '`' && self.dialect == Dialect::MySql {
+                // What it means there depends on the server's `sql_mode`.
+                return Err("a quoted text in the query holds a backslash".into());
             } else if c == quote {
                 if characters.peek().is_some_and(|(_, next)| *next == quote) {
                     characters.next();
@@ -294,14 +320,15 @@ impl Reader<'_> {
             .into_iter()
             .find(|parameter| parameter.name() == name && self.kind.admits(*parameter))
             .ok_or_else(|| format!("the query has no parameter ${name}"))?;
-        let known = self.parameters.iter().position(|p| *p == parameter);
+        let is_same = |p: &Parameter| *p == parameter && self.dialect != Dialect::MySql;
+        let known = self.parameters.iter().position(is_same);
         let index = known.unwrap_or_else(|| {
             self.parameters.push(parameter);
             self.parameters.len() - 1
         });
         self.skip(1 + name.len());
         self.text
-            .push_str(&Query::placeholder(self.dialect, index + 1));
+            .push_str(&Query::written(self.dialect, parameter, index + 1));
         // `$1` followed by a digit or a word would be read as one token.
         if self
             .rest

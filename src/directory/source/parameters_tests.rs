@@ -1,6 +1,6 @@
 //! Tests of the one reading of a configured query.
 
-use super::Dialect::{Postgres, Sqlite};
+use super::Dialect::{MySql, Postgres, Sqlite};
 use super::*;
 
 fn text(sql: &str, dialect: Dialect) -> String {
@@ -135,4 +135,31 @@ fn e1_a_query_that_ignores_the_user_is_refused() {
     assert!(problem("SELECT 1 AS id, 2 AS account, true AS active", Postgres).contains("same row"));
     assert!(problem("SELECT '$user'", Postgres).contains("same row"));
     assert!(Query::read("SELECT 1 AS tenant", Postgres, Kind::Domain).is_err());
+}
+
+#[test]
+fn mysql_binds_each_place_by_itself_and_compares_tenants_by_their_bytes() {
+    let sql = "SELECT `a$user`, '$user' WHERE t = $tenant AND u = $user OR u2=$user -- $user\n";
+    let query = Query::read(sql, MySql, Kind::Lookup).unwrap();
+    assert_eq!(
+        &*query.text,
+        "SELECT `a$user`, '$user' WHERE t = (CONVERT(? USING utf8mb4) COLLATE utf8mb4_bin) AND u = ? OR u2=? -- $user"
+    );
+    assert_eq!(
+        query.parameters,
+        [Parameter::Tenant, Parameter::User, Parameter::User]
+    );
+    for sql in [
+        "SELECT 'a\\' FROM u WHERE id = $user",
+        "SELECT \"a\\\" FROM u WHERE id = $user",
+        "SELECT 1 --5 FROM u WHERE id = $user",
+        "SELECT 1 /*! , 2 */ FROM u WHERE id = $user",
+        "SELECT 1 /*M!100100 , 2 */ FROM u WHERE id = $user",
+        "SELECT 1 # x\n FROM u WHERE id = $user",
+        "SELECT @x FROM u WHERE id = $user",
+        "SELECT ? FROM u WHERE id = $user",
+        "SELECT 1 FROM u WHERE id = $user; DROP TABLE u",
+    ] {
+        problem(sql, MySql);
+    }
 }

@@ -59,6 +59,22 @@ pub(super) fn sqlite(tables: &BTreeMap<usize, Vec<String>>) -> BTreeMap<usize, Q
     queries(tables, text)
 }
 
+/// The queries for MySQL, where Django keeps times in UTC.
+pub(super) fn mysql(tables: &BTreeMap<usize, Vec<String>>) -> BTreeMap<usize, Query> {
+    let text = |table: &Vec<String>| {
+        let parts = table
+            .iter()
+            .map(|part| format!("`{}`", part.replace('`', "``")));
+        let parts: Vec<String> = parts.collect();
+        format!(
+            "SELECT session_key, session_data, expire_date AS expires \
+             FROM {} WHERE session_key = ?",
+            parts.join(".")
+        )
+    };
+    queries(tables, text)
+}
+
 /// From the rows to the session of this key.
 pub(super) fn one_session(
     rows: Vec<Map<String, Value>>,

@@ -58,6 +58,10 @@ impl SqliteSource {
         }
     }
 
+    pub(super) fn lookups(&self) -> Vec<Arc<str>> {
+        self.queries.names()
+    }
+
     pub(super) async fn find(&self, key: &Key) -> Result<Answer, SourceError> {
         let query = self.queries.lookup(&key.lookup)?;
         let values = query.values(Some(key.subject.as_str()), Some(key.tenant.as_str()), None);

@@ -12,6 +12,7 @@ mod headers_host;
 mod headers_identity;
 mod headers_lines;
 mod headers_response;
+mod identity;
 mod jose_cache;
 mod jose_claims;
 mod jose_clock;

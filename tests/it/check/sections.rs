@@ -172,7 +172,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("decisions", "{ address: \"127.0.0.1:9091\" }"),
         ("limits", "{ rate: { requests: 1, per: 1s } }"),
         ("telemetry", "{ otlp: \"http://127.0.0.1:4317\" }"),
-        ("directory", "source: { mysql: { url: \"mysql://x/y\" } }"),
         (
             "upstreams",
             "[ { name: app, servers: [ \"http://127.0.0.1:1\" ], balance: least_requests } ]",

@@ -157,6 +157,12 @@ impl Database {
 pub(crate) struct Frozen(Vec<String>);
 
 impl Frozen {
+    pub(super) fn of(process: String) -> Self {
+        let frozen = Self(vec![process]);
+        frozen.signal("STOP");
+        frozen
+    }
+
     fn signal(&self, name: &str) {
         let mut command = Command::new("kill");
         let _ = command.arg(format!("-{name}")).args(&self.0).status();
@@ -238,7 +244,7 @@ impl Server {
     fn prepare(&self) {
         let folder = self.folder.path();
         if is_root() {
-            let (user, group) = unprivileged();
+            let (user, group) = unprivileged("postgres");
             chown(folder, Some(user), Some(group)).expect("owned by the server");
         }
         std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("open");
@@ -326,7 +332,7 @@ impl Server {
         if !is_root() {
             return Command::new(program);
         }
-        let (user, group) = unprivileged();
+        let (user, group) = unprivileged("postgres");
         let mut command = Command::new("setpriv");
         command
             .arg(format!("--reuid={user}"))
@@ -345,12 +351,12 @@ impl Drop for Server {
     }
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0)
 }
 
-/// `postgres` where that user exists, else `nobody`.
-fn unprivileged() -> (u32, u32) {
+/// Ids of the user of this name where it exists, else of `nobody`.
+pub(super) fn unprivileged(server: &str) -> (u32, u32) {
     let passwd = std::fs::read_to_string("/etc/passwd").expect("users");
     let ids = |name: &str| {
         let line = passwd
@@ -359,7 +365,7 @@ fn unprivileged() -> (u32, u32) {
         let mut fields = line.split(':').skip(2);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     };
-    ids("postgres").or_else(|| ids("nobody")).expect("a user")
+    ids(server).or_else(|| ids("nobody")).expect("a user")
 }
 
 fn find_bin() -> PathBuf {

@@ -181,7 +181,7 @@ pub(super) fn limited_command(
 }
 
 /// Writes a file so that a reader finds the old or the new one, never half of one.
-pub(super) fn replace_file(path: &Path, content: &[u8]) {
+pub(crate) fn replace_file(path: &Path, content: &[u8]) {
     let folder = path.parent().expect("a file in a folder");
     let mut file = tempfile::NamedTempFile::new_in(folder).expect("a temporary file");
     file.write_all(content).expect("written");

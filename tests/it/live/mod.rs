@@ -4,6 +4,7 @@
 //! Records live an hour here while push is up, so that nothing but a push explains a new answer.
 
 mod notify;
+mod outbox;
 mod redis;
 mod revocations;
 mod triggers;
@@ -42,7 +43,7 @@ fn get(user: &str) -> Request {
 }
 
 /// The account that the upstream is told.
-fn account_of(scene: &Scene, user: &str) -> String {
+pub(crate) fn account_of(scene: &Scene, user: &str) -> String {
     account_for(scene, &get(user))
 }
 
@@ -59,7 +60,7 @@ fn account_for(scene: &Scene, request: &Request) -> String {
 
 /// Waits until the answer for this user is this one.
 #[track_caller]
-fn until_account(scene: &Scene, user: &str, account: &str) {
+pub(crate) fn until_account(scene: &Scene, user: &str, account: &str) {
     let mut last = String::new();
     until(&format!("user {user} is {account}"), || {
         last = account_of(scene, user);
@@ -81,7 +82,7 @@ fn metric(gateway: &Gateway, name: &str) -> u64 {
 
 /// Waits until push is up, or down, everywhere that it is told.
 #[track_caller]
-fn until_push(gateway: &Gateway, up: bool) {
+pub(crate) fn until_push(gateway: &Gateway, up: bool) {
     until(&format!("push is up: {up}"), || {
         metric(gateway, "countersign_push_up") == u64::from(up)
     });

@@ -201,3 +201,27 @@ fn scene_through(database: &Database, link: &Link) -> Scene {
             .set("directory", &directory(channel))
     })
 }
+
+#[test]
+fn e17_a_row_that_comes_later_than_its_message_is_read_in_the_end() {
+    // The directory is a replica; what is said is said by the primary.
+    let (replica, primary) = (Database::with(TABLES), Database::with(""));
+    let notify = "postgres_notify: { url: \"${PRIMARY_URL}\" }, replica_lag: 1s";
+    let scene = Scene::with(|builder| {
+        builder
+            .env("DATABASE_URL", &replica.url())
+            .env("PRIMARY_URL", &primary.url())
+            .set("directory", &directory(notify))
+    });
+    until_push(&scene.gateway, true);
+    assert_eq!(account_of(&scene, "5"), "12");
+    let before = metric(&scene.gateway, "countersign_invalidations_total");
+    primary.run("NOTIFY countersign, '{\"tenant\":\"default\",\"user\":\"5\"}'");
+    until("it is applied", || {
+        metric(&scene.gateway, "countersign_invalidations_total") > before
+    });
+    assert_eq!(account_of(&scene, "5"), "12", "the replica is behind");
+    replica.run("UPDATE users SET account_id = 14 WHERE id = 5");
+    until_account(&scene, "5", "14");
+    until_push(&scene.gateway, true);
+}

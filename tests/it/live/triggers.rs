@@ -296,7 +296,10 @@ fn the_script_needs_tables_and_a_configuration() {
             "no table is named",
         ),
         (&["sql", "postgres"], "-c FILE"),
-        (&["sql", "mysql", "-c", "countersign.yaml"], "not supported"),
+        (
+            &["sql", "mysql", "-c", "countersign.yaml"],
+            "no outbox in MySQL",
+        ),
         (&["sql", "oracle", "-c", "countersign.yaml"], "sql postgres"),
     ] {
         let output = countersign(builder.folder(), &builder.env_pairs(), arguments);

@@ -12,7 +12,8 @@ mod store;
 mod streams;
 
 use crate::harness::{
-    ADMIN_TOKEN, Builder, Database, Recorder, Request, Response, SECRET, Scene, execute_sqlite,
+    ADMIN_TOKEN, Builder, Database, MariaDb, Recorder, Request, Response, SECRET, Scene,
+    execute_sqlite,
 };
 
 /// The credential of the scenes; `{{more}}` is filled in.
@@ -65,6 +66,27 @@ fn postgres_before(
                 .set("directory", &directory),
         )
     })
+}
+
+/// A MariaDB database with the app's tables and sessions of every kind, and a gateway before it.
+fn mysql() -> (MariaDb, Scene) {
+    let tables = django::TABLES.replace("TIMESTAMPTZ", "DATETIME(6)");
+    let database = MariaDb::with(&format!("{tables}{}", django::rows()));
+    let directory = format!(
+        "source:
+  mysql:
+    url: \"${{DATABASE_URL}}\"
+    lookups:
+      default: SELECT id, account, active, password AS session_auth FROM users WHERE id = $user
+{LIVES}"
+    );
+    let scene = Scene::with(|builder| {
+        with_keys(builder)
+            .env("DATABASE_URL", &database.url())
+            .set("credentials", &format!("[ {} ]", credential("")))
+            .set("directory", &directory)
+    });
+    (database, scene)
 }
 
 fn sqlite(change: impl FnOnce(Builder) -> Builder) -> Scene {

@@ -5,7 +5,9 @@ use serde_json::json;
 use super::django::{
     self, FALLBACK, FIVE, FORGED, GHOST, GONE, INACTIVE, NOBODY, OLD_NOBODY, OTHER_HASH,
 };
-use super::{ENVIRONMENT, LIVES, credential, database, dead, get, postgres, sqlite, with_session};
+use super::{
+    ENVIRONMENT, LIVES, credential, database, dead, get, mysql, postgres, sqlite, with_session,
+};
 use crate::harness::{Database, Request, Scene, decode_claims, execute_sqlite, until};
 
 fn every_kind(scene: &Scene) {
@@ -62,6 +64,22 @@ fn e8_sessions_in_postgres() {
 #[test]
 fn e8_sessions_in_sqlite() {
     every_kind(&sqlite(|builder| builder));
+}
+
+#[test]
+fn e8_sessions_in_mysql() {
+    let (database, scene) = mysql();
+    every_kind(&scene);
+    // The collation would find them.
+    for key in [
+        FIVE.to_uppercase(),
+        format!("{FIVE} "),
+        FIVE.replace('e', "é"),
+    ] {
+        let encoded = key.replace(' ', "%20").replace('é', "%C3%A9");
+        dead(&scene, &get(&encoded), "session_invalid");
+    }
+    drop(database);
 }
 
 #[test]

@@ -83,6 +83,10 @@ impl PostgresSource {
         })
     }
 
+    pub(super) fn lookups(&self) -> Vec<Arc<str>> {
+        self.queries.names()
+    }
+
     pub(super) async fn find(&self, key: &Key) -> Result<Answer, SourceError> {
         let query = self.queries.lookup(&key.lookup)?;
         if self.never_a_tenant(&key.tenant) {
