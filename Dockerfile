@@ -14,7 +14,7 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /build
 
-# aws-lc (crypto), SQLite and mimalloc are compiled from sources inside their crates, by the C compiler that the
+# aws-lc (crypto) and SQLite are compiled from sources inside their crates, by the C compiler that the
 # image has. Nothing is installed. The dependencies are built first, against an empty program, so that
 # a change of src/ does not compile them again.
 COPY Cargo.toml Cargo.lock README.md ./

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -174,7 +175,7 @@ impl Writer {
         let mut rest = text;
         let mut failures = 0_u32;
         while !rest.is_empty() {
-            match self.sink.write(rest) {
+            match self.sink.write(rest, rest.len() == text.len()) {
                 Ok(written) => {
                     rest = rest.get(written..).unwrap_or_default();
                     failures = 0;
@@ -200,7 +201,9 @@ impl Writer {
 }
 
 enum Sink {
-    Stdout(io::Stdout),
+    /// Without the buffer of `io::Stdout`: what a failed write has left in there would be written
+    /// twice.
+    Stdout(File),
     File {
         path: PathBuf,
         file: File,
@@ -213,7 +216,10 @@ enum Sink {
 impl Sink {
     fn open(config: &AuditSink) -> io::Result<Self> {
         match config {
-            AuditSink::Stdout => Ok(Self::Stdout(io::stdout())),
+            AuditSink::Stdout => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+                Ok(Self::Stdout(File::from(stdout)))
+            }
             AuditSink::File { path, rotate } => {
                 let (file, size) = append(path)?;
                 Ok(Self::File {
@@ -227,14 +233,10 @@ impl Sink {
         }
     }
 
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+    /// Writes a part; only where a line `begins` may the file become another one.
+    fn write(&mut self, text: &[u8], begins: bool) -> io::Result<usize> {
         match self {
-            Self::Stdout(stdout) => {
-                let mut lock = stdout.lock();
-                let written = lock.write(text)?;
-                lock.flush()?;
-                Ok(written)
-            }
+            Self::Stdout(stdout) => stdout.write(text),
             Self::File {
                 path,
                 file,
@@ -242,16 +244,17 @@ impl Sink {
                 rotate,
                 since_look,
             } => {
-                *since_look += 1;
-                let full = rotate.is_some_and(|limit| *size >= limit);
+                *since_look = since_look.saturating_add(1);
+                let full = begins && rotate.is_some_and(|limit| *size >= limit);
+                let look = begins && *since_look >= LOOK_EVERY;
                 if full {
                     std::fs::rename(&*path, rotated(path))?;
                 }
                 // Also after somebody else moved the file away, as logrotate does.
-                if full || (*since_look >= LOOK_EVERY && moved_away(path, file)) {
+                if full || (look && moved_away(path, file)) {
                     (*file, *size) = append(path)?;
                 }
-                if *since_look >= LOOK_EVERY {
+                if look {
                     *since_look = 0;
                 }
                 let written = file.write(text)?;
@@ -278,5 +281,85 @@ fn moved_away(path: &Path, file: &File) -> bool {
     match (std::fs::metadata(path), file.metadata()) {
         (Ok(there), Ok(here)) => there.ino() != here.ino() || there.dev() != here.dev(),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Standard output as a supervisor's pipe that is full now and then.
+    #[test]
+    fn a_stream_that_takes_parts_gets_every_line_once() {
+        const LINES: usize = 4000;
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let (queue, lines) = mpsc::channel(LINES);
+        let mut expected = Vec::new();
+        for number in 0..LINES {
+            let line = format!("{number} {}\n", "x".repeat(300)).into_bytes();
+            expected.extend_from_slice(&line);
+            queue.try_send(line).unwrap();
+        }
+        let thread = std::thread::spawn(move || {
+            let sink = Sink::Stdout(File::from(OwnedFd::from(writer)));
+            let metrics = Arc::new(Metrics::new());
+            let block = true;
+            Writer {
+                sink,
+                lines,
+                metrics,
+                block,
+            }
+            .run();
+        });
+        let mut written = vec![0; expected.len()];
+        reader.read_exact(&mut written).unwrap();
+        assert!(written == expected, "not the lines");
+        drop(queue);
+        thread.join().unwrap();
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "more than the lines");
+    }
+
+    #[test]
+    fn what_has_begun_in_one_file_is_finished_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        std::fs::write(&path, "").unwrap();
+        // More than it takes at once.
+        let text = vec![b'x'; 4 << 20];
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let (queue, lines) = mpsc::channel(1);
+        queue.try_send(text.clone()).unwrap();
+        drop(queue);
+        let sink = Sink::File {
+            path: path.clone(),
+            file: File::from(OwnedFd::from(writer)),
+            size: 0,
+            rotate: Some(1),
+            since_look: 0,
+        };
+        let metrics = Arc::new(Metrics::new());
+        let block = true;
+        let writer = Writer {
+            sink,
+            lines,
+            metrics,
+            block,
+        };
+        let thread = std::thread::spawn(move || {
+            let mut written = Vec::new();
+            reader.read_to_end(&mut written).unwrap();
+            written
+        });
+        writer.run();
+        let written = thread.join().unwrap();
+        assert_eq!(written.len(), text.len());
+        assert!(!rotated(&path).exists());
     }
 }

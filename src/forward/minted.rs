@@ -5,7 +5,7 @@
 //! signed from: when the directory reads a record anew, or a token is verified anew, nothing that
 //! was signed before is sent again. Sessions get a fresh token each time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::HeaderValue;
 
@@ -22,8 +22,8 @@ pub struct Minted {
     reissued: Recent<ReissuedKey, Kept<Arc<Redacted>>>,
 }
 
-/// The record's address and the upstream's index. The record is kept alive beside the value, so that
-/// its address is never another's meanwhile.
+/// The record's address and the upstream's index. A weak reference beside the value keeps the address
+/// from becoming another's meanwhile, and what stood there is let go of all the same.
 type AssertionKey = (usize, usize);
 
 /// The addresses of the record and of the token.
@@ -34,9 +34,9 @@ struct Kept<V> {
     value: V,
     tenant: TenantId,
     account: Option<AccountId>,
-    binding: Arc<Binding>,
+    binding: Weak<Binding>,
     /// The token that its claims are from, if any.
-    token: Option<Arc<VerifiedToken>>,
+    token: Option<Weak<VerifiedToken>>,
     signed_at: UnixTime,
     /// The end of the first half of its life.
     until: UnixTime,
@@ -66,7 +66,7 @@ impl Minted {
             return Ok(kept.value);
         }
         let (value, ends) = sign()?;
-        let bytes = value.len();
+        let bytes = weight::<HeaderValue>(value.len());
         let kept = Kept::new(value.clone(), principal, None, (now, ends));
         self.assertions.keep(key, kept, bytes);
         Ok(value)
@@ -88,8 +88,9 @@ impl Minted {
             return Ok(kept.value);
         }
         let (value, ends) = sign()?;
-        let (bytes, value) = (value.expose().len(), Arc::new(value));
-        let from = Some(Arc::clone(token));
+        let bytes = weight::<Arc<Redacted>>(value.expose().len());
+        let value = Arc::new(value);
+        let from = Some(Arc::downgrade(token));
         let kept = Kept::new(Arc::clone(&value), principal, from, (now, ends));
         self.reissued.keep(key, kept, bytes);
         Ok(value)
@@ -100,14 +101,14 @@ impl<V> Kept<V> {
     fn new(
         value: V,
         principal: &Principal,
-        token: Option<Arc<VerifiedToken>>,
+        token: Option<Weak<VerifiedToken>>,
         (now, ends): (UnixTime, UnixTime),
     ) -> Self {
         Self {
             value,
             tenant: principal.tenant().clone(),
             account: principal.account().cloned(),
-            binding: Arc::clone(principal.binding()),
+            binding: Arc::downgrade(principal.binding()),
             token,
             signed_at: now,
             until: now.saturating_add(ends.since(now) / 2),
@@ -121,12 +122,22 @@ impl<V> Kept<V> {
             && now < self.until
             && self.tenant == *principal.tenant()
             && self.account.as_ref() == principal.account()
-            && Arc::ptr_eq(&self.binding, principal.binding())
+            && is_of(&self.binding, principal.binding())
             && self.token.as_ref().is_none_or(|from| {
                 let token = principal.verified().token();
-                token.is_some_and(|token| Arc::ptr_eq(from, token))
+                token.is_some_and(|token| is_of(from, token))
             })
     }
+}
+
+/// What an entry takes: its text and itself, and the room of the record and of the token, which is
+/// free only when nothing refers to it any more.
+const fn weight<V>(text: usize) -> usize {
+    text + size_of::<Kept<V>>() + size_of::<Binding>() + size_of::<VerifiedToken>()
+}
+
+fn is_of<T>(held: &Weak<T>, shared: &Arc<T>) -> bool {
+    std::ptr::eq(held.as_ptr(), Arc::as_ptr(shared))
 }
 
 fn address<T>(shared: &Arc<T>) -> usize {

@@ -138,7 +138,9 @@ impl Forwarder {
             let token = asserter.mint(&claims, now)?;
             let mut value = HeaderValue::from_str(&token).map_err(|_| ForwardError::Target)?;
             value.set_sensitive(true);
-            Ok::<_, ForwardError>((value, now.saturating_add(config.ttl)))
+            // Its `exp` is a whole second, and may be nearer than the ttl says.
+            let ends = UnixTime::from_secs(now.saturating_add(config.ttl).as_secs());
+            Ok::<_, ForwardError>((value, ends))
         };
         let value = minted.assertion(principal, upstream, now, sign)?;
         headers.insert(&config.header, value);

@@ -9,6 +9,7 @@ mod case;
 mod components;
 mod cookies;
 mod endpoints;
+mod events;
 mod explain;
 mod listed;
 mod open;

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::events::{end_at_drain, is_event_stream};
 use super::listed::{Kind, Tag};
 use super::{Core, Decided, ResponseBody};
 use crate::audit::Line;
@@ -37,9 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(500);
 /// A response of at most this many known bytes is no stream unless it says so.
 const SHORT: u64 = 256 * 1024;
-
-/// The media type of server-sent events (HTML, section 9.2).
-const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// Sends a granted request; while the upstream takes its time, the grant is watched.
 pub(super) async fn send_under_lease(
@@ -306,14 +303,15 @@ pub(super) fn watch_body(
         .size_hint()
         .exact()
         .is_some_and(|length| length <= SHORT);
-    let Grant::Member(route, principal) = &grant else {
-        return response.map(|body| body.holding((hold, watch, blocker)));
-    };
-    if short {
-        return response.map(|body| body.holding((hold, watch, blocker)));
-    }
-    let standing = Standing::of(principal, route);
     let endless = is_event_stream(response.headers());
+    let (route, principal) = match &grant {
+        Grant::Member(route, principal) if !short => (route, principal),
+        Grant::Public(..) if endless => {
+            return end_at_drain(core, response, (hold, watch, blocker));
+        }
+        _ => return response.map(|body| body.holding((hold, watch, blocker))),
+    };
+    let standing = Standing::of(principal, route);
     let (kind, tag) = (if endless { Kind::Sse } else { Kind::Body }, tag(&line));
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
@@ -351,14 +349,6 @@ pub(super) fn watch_body(
                 }
             })
     })
-}
-
-/// Whether a response goes on until somebody ends it; a download may finish while draining.
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().get(..EVENT_STREAM.len()))
-        .is_some_and(|essence| essence.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 struct Watched {

@@ -16,7 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
@@ -29,6 +29,8 @@ use crate::telemetry::Metrics;
 
 pub(crate) use control::Control;
 
+/// How long the last audit lines may take once everything else has ended.
+const LAST_LINES: Duration = Duration::from_secs(5);
 /// Time between two looks at the certificate files.
 const CERTIFICATES: Duration = Duration::from_secs(1);
 
@@ -205,9 +207,25 @@ impl Server {
         }
         // The sink's thread ends when its last handle is gone and its queue is written.
         drop((gateway, control));
-        let _ = audit.join();
+        end_of_audit(audit);
         outcome
     }
+}
+
+/// Waits until the audit lines are written, as long as that can still be expected: a sink that takes
+/// nothing, such as a pipe that nobody reads, must not keep the process.
+fn end_of_audit(audit: JoinHandle<()>) {
+    let deadline = Instant::now() + LAST_LINES;
+    while !audit.is_finished() {
+        if Instant::now() >= deadline {
+            tracing::error!(
+                "the audit sink takes nothing; lines that were waiting for it are lost"
+            );
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = audit.join();
 }
 
 /// The signals that end the process, by name.

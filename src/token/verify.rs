@@ -29,6 +29,7 @@ pub struct VerifiedToken {
     generation: u64,
     judged: Judged,
     claims: Arc<Map<String, Value>>,
+    verified_at: UnixTime,
 }
 
 impl VerifiedToken {
@@ -215,12 +216,14 @@ impl Verifier {
     }
 
     /// Whether a token that was verified earlier still is: not expired by the wall clock, and its
-    /// issuer's keys neither changed nor too old. A cache asks this on every hit, and verifies anew
-    /// when the answer is no.
+    /// issuer's keys neither changed nor too old. A clock that was set back makes it unknown again,
+    /// since what it says of its beginning was judged by a later time. A cache asks this on every
+    /// hit, and verifies anew when the answer is no.
     #[must_use]
     pub fn still_holds(&self, token: &VerifiedToken, now: UnixTime) -> bool {
         let issuer = self.issuers.get(token.issuer);
         issuer.and_then(Issuer::generation) == Some(token.generation)
+            && token.verified_at <= now
             && now < token.judged.expires_with_leeway
     }
 
@@ -305,6 +308,7 @@ fn attempt(
         generation,
         judged,
         claims: Arc::new(read.claims.clone()),
+        verified_at: now,
     })
 }
 

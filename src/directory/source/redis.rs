@@ -25,6 +25,9 @@ use crate::telemetry::{Clock, UnixTime};
 
 /// Largest value that is read whole; a longer one is cut, and so cannot be read.
 const MAX_VALUE: usize = 1 << 20;
+/// What the name of Django's engine `cached_db` has more than that of `cache`. With it in front, a
+/// key of the one would name a session of the other; Django makes no such keys.
+const OTHER_ENGINE: &str = "d_db";
 /// The part of a look-up's time that Redis gets: a row may have to be asked for after it.
 const SHARE: u32 = 2;
 
@@ -123,6 +126,9 @@ impl Cache {
         tenant: &TenantId,
         key: &str,
     ) -> Result<Option<StoredSession>, SourceError> {
+        if key.starts_with(OTHER_ENGINE) {
+            return Ok(None);
+        }
         let mut questions = redis::pipe();
         for engine in &self.config.engines {
             let name = name(&self.config, engine, tenant, key);

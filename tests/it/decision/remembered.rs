@@ -67,7 +67,7 @@ fn a_remembered_token_expires() {
             "- { name: app, secret: \"${JWT_SECRET}\", algorithms: [HS256], leeway: 0s, claims: { user: user_id, account: account_id } }",
         )
     });
-    let token = Token::user("5").account("12").expires_in(3).signed();
+    let token = Token::user("5").account("12").expires_in(6).signed();
     let request = Request::get("/").bearer(&token);
     scene.passes(&request);
     until("it has expired", || {

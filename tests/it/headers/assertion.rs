@@ -208,3 +208,18 @@ fn d10_the_keys_are_at_exactly_that_path() {
     }
     assert_eq!(scene.upstream.bytes(), before);
 }
+
+/// Times in tokens are whole seconds, so a short life can be shorter than it is called.
+#[test]
+fn one_that_is_used_again_has_not_expired() {
+    let key = Key::generate("ES256");
+    let scene = scene(&key, "{ private_key: { file: assertion.pem }, ttl: 1s }");
+    let begun = now();
+    while now() < begun + 4 {
+        let before = now();
+        let (_, seen) = scene.passes(&get("5"));
+        let assertion = seen.header("x-auth-assertion").expect("an assertion");
+        let expires = decode_claims(assertion)["exp"].as_i64().expect("exp");
+        assert!(expires > before, "sent at {before}, expired at {expires}");
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Recorder, Request, Scene, Token, until};
+use crate::harness::{PATIENCE, Recorder, Request, Scene, Token, until};
 
 fn member(target: &str) -> Request {
     Request::get(target).bearer(&Token::user("5").account("12").signed())
@@ -110,4 +110,27 @@ fn a_request_that_the_client_gave_up_has_its_line() {
         .audit(|line| line["request_id"] == id.as_str());
     assert_eq!(line["user"], "5", "{line}");
     assert!(scene.upstream.is_silent_for(Duration::from_millis(20)));
+}
+
+#[test]
+fn a_sink_that_takes_nothing_does_not_keep_the_process() {
+    let mut held = None;
+    let mut scene = Scene::with(|builder| {
+        let pipe = builder.folder().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo runs").success());
+        // Open for a reader that never reads.
+        let open = std::fs::File::options().read(true).write(true).open(&pipe);
+        held = Some(open.expect("the pipe opens"));
+        builder.set("audit", "{ sink: { file: pipe } }")
+    });
+    // More than a pipe holds.
+    let mut client = scene.gateway.client();
+    for number in 0..400 {
+        client.exchange(&Request::get(&format!("/{number}{}", "x".repeat(200))));
+    }
+    scene.gateway.process.signal("TERM");
+    let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
+    assert!(scene.gateway.log().contains("the audit sink takes nothing"));
 }

@@ -165,3 +165,29 @@ fn a_second_signal_ends_it_at_once() {
     assert!(ended.is_some(), "{}", scene.gateway.log());
     gate.open();
 }
+
+#[test]
+fn event_streams_of_nobody_are_ended_too() {
+    let gate = Gate::default();
+    let upstream = {
+        let gate = gate.clone();
+        Recorder::answering(move |exchange: &mut Exchange<'_>| {
+            exchange.begin_chunked(&[("Content-Type", "text/event-stream; charset=utf-8")]);
+            exchange.send_chunk(b"data: 1\n\n");
+            gate.pass();
+        })
+    };
+    let mut scene = Scene::before(upstream, |builder| {
+        builder.set("drain", "{ delay: 0s, timeout: 10m }").set(
+            "routes",
+            "[ { match: { path: / }, access: public, upstream: app } ]",
+        )
+    });
+    let mut events = scene.gateway.client();
+    events.send(&Request::get("/events").bytes());
+    scene.upstream.wait(|seen| seen.head.target() == "/events");
+    scene.gateway.process.signal("TERM");
+    let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
+    gate.open();
+}

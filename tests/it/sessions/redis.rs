@@ -300,3 +300,16 @@ fn session_and_token_are_one_person_or_none() {
     scene.passes(&get(FIVE).bearer(&token("5")));
     scene.refuses(&get(FIVE).bearer(&token("7")), 401, "credential_conflict");
 }
+
+/// The name of one engine begins with the other's: with `d_db` in front, a key of the one would be
+/// another name of a session of the other, which no log-out names and the app does not know.
+#[test]
+fn e8_a_session_has_one_key() {
+    let redis = Redis::start();
+    log_in(&redis, CACHED_DB, FIVE, "5");
+    let scenes = ["", ", engine: cache"].map(|more| scene(&redis, more, LONG));
+    for scene in &scenes {
+        dead(scene, &get(&format!("d_db{FIVE}")), "session_invalid");
+    }
+    scenes[0].passes(&get(FIVE));
+}

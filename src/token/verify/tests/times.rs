@@ -149,3 +149,20 @@ fn a35_a_cached_token_expires_by_the_same_rule() {
         );
     }
 }
+
+/// What was verified at a time that has not come yet may say things of it.
+#[test]
+fn a35_a_clock_that_was_set_back_is_asked_again() {
+    let verifier = verifier(&[issuer()]);
+    let token = hs256(&payload(&json!({"nbf": NOW})));
+    let cached = verifier.try_verify(&token, now()).unwrap();
+    for back in [0, 1, 31, 3600] {
+        let earlier = UnixTime::from_secs(NOW - back);
+        let anew = verifier.try_verify(&token, earlier).is_ok();
+        assert!(
+            anew || !verifier.still_holds(&cached, earlier),
+            "{back} seconds earlier"
+        );
+    }
+    assert!(verifier.still_holds(&cached, now()));
+}
