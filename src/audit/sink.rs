@@ -175,7 +175,8 @@ impl Writer {
         let mut rest = text;
         let mut failures = 0_u32;
         while !rest.is_empty() {
-            match self.sink.write(rest, rest.len() == text.len()) {
+            let begins = rest.len() == text.len();
+            match self.sink.write(rest, begins) {
                 Ok(written) => {
                     rest = rest.get(written..).unwrap_or_default();
                     failures = 0;
@@ -187,9 +188,8 @@ impl Writer {
                     }
                     failures += 1;
                     // A line that has begun is always finished before anything else is written.
-                    let may_give_up = rest.len() == text.len() || rest.is_empty();
                     let stopping = self.lines.is_closed() && failures > LAST_RETRIES;
-                    if stopping || (!self.block && may_give_up) {
+                    if stopping || (!self.block && begins) {
                         return false;
                     }
                     std::thread::sleep(RETRY);

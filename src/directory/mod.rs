@@ -25,6 +25,7 @@ mod key;
 mod lease;
 mod memo;
 mod mysql;
+mod postgres;
 mod push;
 mod record;
 mod redis_text;

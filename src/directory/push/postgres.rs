@@ -5,16 +5,15 @@
 //! stopped, and a pooler that hands LISTEN to one server connection and the rest to another
 //! (pgbouncer in transaction mode) are noticed within [`BEAT`] and [`ANSWER`].
 
-use std::str::FromStr;
-
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
-use sqlx::{ConnectOptions, Connection, Executor, Postgres};
+use sqlx::{Connection, Executor, Postgres};
 use tokio::time::{Instant, sleep_until};
 
 use super::inbox::Inbox;
 use super::peer::{ANSWER, BEAT, Peer, Publisher};
 use crate::config::{self, Fault};
+use crate::directory::postgres::{blamed, options};
 
 pub(super) struct Notify {
     options: PgConnectOptions,
@@ -33,18 +32,8 @@ impl std::fmt::Debug for Notify {
 
 impl Notify {
     pub(super) fn build(config: &config::PostgresNotify) -> Result<Self, Vec<Fault>> {
-        // The error can quote the URL, and so a password.
-        let options = PgConnectOptions::from_str(config.url.value.expose()).map_err(|_| {
-            vec![Fault::new(
-                &config.url.at,
-                "not a PostgreSQL URL",
-                "postgres://user:password@host:5432/database?sslmode=verify-full",
-            )]
-        })?;
         Ok(Self {
-            options: options
-                .application_name("countersign-push")
-                .disable_statement_logging(),
+            options: options(&config.url, "countersign-push")?,
             channel: config.channel.clone(),
             publisher: Publisher::default(),
         })
@@ -122,14 +111,7 @@ impl Peer for Notify {
     }
 
     fn blamed(error: &Self::Error) -> String {
-        match error {
-            sqlx::Error::Database(database) => match database.code() {
-                Some(code) => format!("{} (SQLSTATE {code})", database.message()),
-                None => database.message().to_owned(),
-            },
-            sqlx::Error::PoolTimedOut => "the server does not answer".into(),
-            error => error.to_string(),
-        }
+        blamed(error)
     }
 }
 

@@ -245,14 +245,3 @@ impl Line {
         }
     }
 }
-
-/// The error as the log and `/readyz` tell it; it never holds the URL.
-fn blamed(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(database) => match database.code() {
-            Some(code) => format!("{} (SQLSTATE {code})", database.message()),
-            None => database.message().to_owned(),
-        },
-        error => error.to_string(),
-    }
-}

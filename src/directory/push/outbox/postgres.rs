@@ -4,15 +4,14 @@
 //! every one with a number below its `xmin` has ended. Whoever writes into the outbox has such a
 //! number, so a hole is closed once everybody has ended who could have an id in it.
 
-use std::str::FromStr;
-
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
+use sqlx::{AssertSqlSafe, Connection, Row as _};
 use tokio::time::Instant;
 
 use super::known::{Known, Marks};
-use super::{BATCH, LONGEST, ROWS, Row, blamed};
+use super::{BATCH, LONGEST, ROWS, Row};
 use crate::config::{self, Fault, Secret};
+use crate::directory::postgres::{blamed, options};
 
 /// Where the outbox is.
 #[derive(Debug)]
@@ -41,20 +40,10 @@ const LOOK: &str = "SELECT pg_catalog.txid_snapshot_xmin(s), pg_catalog.txid_sna
 
 impl Table {
     pub(super) fn build(config: &config::Outbox, url: &Secret) -> Result<Self, Vec<Fault>> {
-        // The error can quote the URL, and so a password.
-        let options = PgConnectOptions::from_str(url.value.expose()).map_err(|_| {
-            vec![Fault::new(
-                &url.at,
-                "not a PostgreSQL URL",
-                "postgres://user:password@host:5432/database?sslmode=verify-full",
-            )]
-        })?;
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let schema = config.schema.as_deref().unwrap_or("public");
         Ok(Self {
-            options: options
-                .application_name("countersign-push")
-                .disable_statement_logging(),
+            options: options(url, "countersign-push")?,
             name: format!("{}.{}", quoted(schema), quoted(&config.table)),
         })
     }

@@ -7,11 +7,9 @@
 mod probe;
 mod session;
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sqlx::postgres::PgConnectOptions;
 
 use super::super::cache::{Absence, Answer};
 use super::super::error::SourceError;
@@ -22,6 +20,7 @@ use super::reserved::is_reserved;
 use super::sessions::{self, FoundSession};
 use super::{NOBODY, Queries, one_row, one_tenant};
 use crate::config::{self, Fault, KnownTenants};
+use crate::directory::postgres::options;
 use crate::ids::TenantId;
 
 use session::{Ask, Found, Sessions};
@@ -56,14 +55,7 @@ impl PostgresSource {
         else {
             return Err(Vec::new());
         };
-        // The error can quote the URL, and so a password.
-        let options = PgConnectOptions::from_str(url.value.expose()).map_err(|_| {
-            vec![Fault::new(
-                &url.at,
-                "not a PostgreSQL URL",
-                "postgres://user:password@host:5432/database?sslmode=verify-full",
-            )]
-        })?;
+        let options = options(url, "countersign")?;
         let example = match &tenants.known {
             KnownTenants::Listed(listed) => listed.first().cloned(),
             KnownTenants::Any | KnownTenants::Query(_) => None,

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row};
+use sqlx::{AssertSqlSafe, Connection, Postgres, Row};
 
 use super::super::super::error::SourceError;
 use super::super::idle::{Idle, Kept};
 use super::super::reserved::quoted;
+use crate::directory::postgres;
 use crate::ids::TenantId;
 
 /// What a cast of a parameter answers for a value that it refuses (PostgreSQL manual, appendix A):
@@ -58,9 +59,7 @@ impl Sessions {
         let connections = connections.max(1);
         let limit = limit.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
         Self {
-            options: options
-                .application_name("countersign")
-                .disable_statement_logging(),
+            options,
             idle: Idle::new(connections),
             connections,
             also,
@@ -188,11 +187,5 @@ fn is_disconnect(error: &sqlx::Error) -> bool {
 
 /// The error as the log tells it.
 pub(super) fn blamed(error: &sqlx::Error) -> SourceError {
-    SourceError::new(match error {
-        sqlx::Error::Database(database) => match database.code() {
-            Some(code) => format!("{} (SQLSTATE {code})", database.message()),
-            None => database.message().to_owned(),
-        },
-        error => error.to_string(),
-    })
+    SourceError::new(postgres::blamed(error))
 }
