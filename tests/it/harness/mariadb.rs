@@ -1,18 +1,17 @@
 //! A real MariaDB: one server while any test needs it, one database for each, own port, own folder,
 //! never as root.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::database::{Frozen, Keeper, Session, as_server_user, hand_over, shared};
 use super::ports::free_port;
-use super::postgres::{Frozen, is_root, unprivileged};
 use super::wait::PATIENCE;
 
 const INSTALL: &str = "MariaDB is missing; install it with: apt-get install -y --no-install-recommends mariadb-server";
@@ -29,13 +28,7 @@ pub(crate) struct MariaDb {
 impl MariaDb {
     /// An empty database in which this SQL has run.
     pub(crate) fn with(sql: &str) -> Self {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        let server = shared.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(Server::start());
-            *shared = Arc::downgrade(&server);
-            server
-        });
-        drop(shared);
+        let server = shared(&SHARED, Server::start);
         Self::on(server, sql)
     }
 
@@ -75,21 +68,9 @@ impl MariaDb {
     }
 
     /// An open session, as for holding a lock.
-    pub(crate) fn session(&self) -> MariaDbSession {
-        let mut command = self.server.client(&self.name);
-        let mut child = command
-            .arg("--unbuffered")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect(INSTALL);
-        let input = child.stdin.take().expect("piped");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        MariaDbSession {
-            child,
-            input: Some(input),
-            output,
-        }
+    pub(crate) fn session(&self) -> Session {
+        let mut client = self.server.client(&self.name);
+        Session::over(client.arg("--unbuffered"), "SELECT 'done';")
     }
 
     /// Ends every other session of this database, as a failing network would.
@@ -104,7 +85,7 @@ impl MariaDb {
 
     /// Stops the server (of `alone_with`).
     pub(crate) fn stop(&self) {
-        self.server.stop();
+        self.server.keeper.stop();
     }
 
     /// Starts it again.
@@ -116,44 +97,15 @@ impl MariaDb {
     /// answers, until the result is dropped.
     pub(crate) fn freeze(&self) -> Frozen {
         let pid = std::fs::read_to_string(self.server.folder.path().join("pid"));
-        Frozen::of(pid.expect("the server runs").trim().to_owned())
-    }
-}
-
-/// The client, fed line by line.
-pub(crate) struct MariaDbSession {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl MariaDbSession {
-    /// Runs SQL and waits until it is done.
-    pub(crate) fn run(&mut self, sql: &str) {
-        let input = self.input.as_mut().expect("still open");
-        writeln!(input, "{sql};\nSELECT 'done';").expect("the client reads");
-        input.flush().expect("the client reads");
-        let mut line = String::new();
-        while line.trim() != "done" {
-            line.clear();
-            let count = self.output.read_line(&mut line).expect("the client writes");
-            assert_ne!(count, 0, "the client ended");
-        }
-    }
-}
-
-impl Drop for MariaDbSession {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        let _ = self.child.wait();
+        Frozen::with_children(pid.expect("the server runs").trim().to_owned())
     }
 }
 
 struct Server {
+    // Ended before its folder goes.
+    keeper: Keeper,
     folder: TempDir,
     port: u16,
-    // A shell that ends the server when its input ends, also when this process is killed.
-    keeper: Mutex<Option<Child>>,
 }
 
 impl Server {
@@ -161,7 +113,7 @@ impl Server {
         let server = Self {
             folder: TempDir::new().expect("a folder"),
             port: free_port(),
-            keeper: Mutex::new(None),
+            keeper: Keeper::default(),
         };
         server.prepare();
         server.launch();
@@ -170,11 +122,7 @@ impl Server {
 
     fn prepare(&self) {
         let folder = self.folder.path();
-        if is_root() {
-            let (user, group) = unprivileged("mysql");
-            chown(folder, Some(user), Some(group)).expect("owned by the server");
-        }
-        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("open");
+        hand_over(folder, "mysql");
         let output = self
             .as_server_user(&program("mariadb-install-db"))
             .args(["--no-defaults", "--skip-test-db"])
@@ -191,15 +139,9 @@ impl Server {
 
     fn launch(&self) {
         let folder = self.folder.path();
-        let log = std::fs::File::create(folder.join("log")).expect("a log");
-        let script = "exec 3<&0; \"$@\" </dev/null 3<&- & server=$!; \
-                      read -r _ <&3; kill -KILL $server; wait $server";
-        let inner = self.as_server_user(&program("mariadbd"));
         let within = |name: &str| folder.join(name).display().to_string();
-        let mut command = Command::new("sh");
-        command.args(["-c", script, "sh"]).arg(inner.get_program());
-        let keeper = command
-            .args(inner.get_args())
+        let mut server = self.as_server_user(&program("mariadbd"));
+        server
             .arg("--no-defaults")
             .arg(format!("--datadir={}", within("data")))
             .arg(format!("--socket={}", within("socket")))
@@ -210,14 +152,8 @@ impl Server {
             .args([
                 "--innodb-flush-log-at-trx-commit=2",
                 "--max-connections=300",
-            ])
-            .current_dir(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("sh runs");
-        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+            ]);
+        self.keeper.launch(&server, "KILL", folder);
         self.wait_until_up();
     }
 
@@ -230,14 +166,6 @@ impl Server {
                 panic!("MariaDB does not start: {log:?}");
             }
             std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn stop(&self) {
-        let mut kept = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut keeper) = kept.take() {
-            drop(keeper.stdin.take());
-            let _ = keeper.wait();
         }
     }
 
@@ -275,25 +203,7 @@ impl Server {
 
     /// A program of the server's, as a user who may run it.
     fn as_server_user(&self, program: &Path) -> Command {
-        if !is_root() {
-            return Command::new(program);
-        }
-        let (user, group) = unprivileged("mysql");
-        let mut command = Command::new("setpriv");
-        command
-            .arg(format!("--reuid={user}"))
-            .arg(format!("--regid={group}"))
-            .arg("--clear-groups")
-            .arg("--")
-            .arg(program)
-            .current_dir(self.folder.path());
-        command
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
+        as_server_user(program, "mysql", self.folder.path())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod builder;
 mod client;
+mod database;
 mod exchange;
 mod gateway;
 mod h2_upstream;

@@ -1,16 +1,15 @@
 //! A real PostgreSQL: one server while any test needs it, one database for each, own port, own
 //! folder, never as root.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::database::{Frozen, Keeper, Session, as_server_user, hand_over, shared};
 use super::ports::free_port;
 use super::wait::{PATIENCE, until};
 
@@ -29,13 +28,7 @@ pub(crate) struct Database {
 impl Database {
     /// An empty database in which this SQL has run.
     pub(crate) fn with(sql: &str) -> Self {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        let server = shared.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(Server::start());
-            *shared = Arc::downgrade(&server);
-            server
-        });
-        drop(shared);
+        let server = shared(&SHARED, Server::start);
         Self::on(server, sql)
     }
 
@@ -98,20 +91,7 @@ impl Database {
 
     /// An open session, as for holding a lock.
     pub(crate) fn session(&self) -> Session {
-        let mut child = self
-            .server
-            .psql_command(&self.name)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("psql");
-        let input = child.stdin.take().expect("piped");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        Session {
-            child,
-            input: Some(input),
-            output,
-        }
+        Session::over(&mut self.server.psql_command(&self.name), "\\echo done")
     }
 
     /// Waits until another session of this database waits for a lock.
@@ -133,7 +113,7 @@ impl Database {
 
     /// Stops the server (of `alone_with`).
     pub(crate) fn stop(&self) {
-        self.server.stop();
+        self.server.keeper.stop();
     }
 
     /// Stops every process of the server (of `alone_with`) where it stands: its sockets stay open and
@@ -142,9 +122,7 @@ impl Database {
         let pid_file = self.server.folder.path().join("data/postmaster.pid");
         let text = std::fs::read_to_string(pid_file).expect("the server runs");
         let postmaster = text.lines().next().expect("a pid").trim().to_owned();
-        let frozen = Frozen(children_of(&postmaster));
-        frozen.signal("STOP");
-        frozen
+        Frozen::with_children(postmaster)
     }
 
     /// Starts it again.
@@ -153,79 +131,12 @@ impl Database {
     }
 }
 
-/// The processes of a stopped server; they go on when this is dropped.
-pub(crate) struct Frozen(Vec<String>);
-
-impl Frozen {
-    pub(super) fn of(process: String) -> Self {
-        let frozen = Self(vec![process]);
-        frozen.signal("STOP");
-        frozen
-    }
-
-    fn signal(&self, name: &str) {
-        let mut command = Command::new("kill");
-        let _ = command.arg(format!("-{name}")).args(&self.0).status();
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        self.signal("CONT");
-    }
-}
-
-/// A process, and those that it started.
-fn children_of(parent: &str) -> Vec<String> {
-    let mut found = vec![parent.to_owned()];
-    for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        // `pid (name) state ppid …`; the name may hold anything.
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        if after_name.split_whitespace().nth(1) == Some(parent) {
-            found.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    found
-}
-
-/// `psql`, fed line by line.
-pub(crate) struct Session {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl Session {
-    /// Runs SQL and waits until it is done.
-    pub(crate) fn run(&mut self, sql: &str) {
-        let input = self.input.as_mut().expect("still open");
-        writeln!(input, "{sql};\n\\echo done").expect("psql reads");
-        input.flush().expect("psql reads");
-        let mut line = String::new();
-        while line.trim() != "done" {
-            line.clear();
-            let count = self.output.read_line(&mut line).expect("psql writes");
-            assert_ne!(count, 0, "psql ended");
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        let _ = self.child.wait();
-    }
-}
-
 struct Server {
+    // Ended before its folder goes.
+    keeper: Keeper,
     folder: TempDir,
     bin: PathBuf,
     port: u16,
-    // A shell that ends the server when its input ends, also when this process is killed.
-    keeper: Mutex<Option<Child>>,
 }
 
 impl Server {
@@ -234,7 +145,7 @@ impl Server {
             folder: TempDir::new().expect("a folder"),
             bin: find_bin(),
             port: free_port(),
-            keeper: Mutex::new(None),
+            keeper: Keeper::default(),
         };
         server.prepare();
         server.launch();
@@ -243,11 +154,7 @@ impl Server {
 
     fn prepare(&self) {
         let folder = self.folder.path();
-        if is_root() {
-            let (user, group) = unprivileged("postgres");
-            chown(folder, Some(user), Some(group)).expect("owned by the server");
-        }
-        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("open");
+        hand_over(folder, "postgres");
         let output = self
             .as_server_user("initdb")
             .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale"])
@@ -261,27 +168,15 @@ impl Server {
 
     fn launch(&self) {
         let folder = self.folder.path();
-        let log = std::fs::File::create(folder.join("log")).expect("a log");
-        let script = "exec 3<&0; \"$@\" </dev/null 3<&- & server=$!; \
-                      read -r _ <&3; kill -QUIT $server; wait $server";
-        let inner = self.as_server_user("postgres");
-        let mut command = Command::new("sh");
-        command.args(["-c", script, "sh"]).arg(inner.get_program());
-        let keeper = command
-            .args(inner.get_args())
+        let mut server = self.as_server_user("postgres");
+        server
             .arg("-D")
             .arg(folder.join("data"))
             .arg("-k")
             .arg(folder)
             .args(["-p", &self.port.to_string(), "-h", "127.0.0.1"])
-            .args(["-c", "fsync=off", "-c", "max_connections=200"])
-            .current_dir(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("sh runs");
-        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+            .args(["-c", "fsync=off", "-c", "max_connections=200"]);
+        self.keeper.launch(&server, "QUIT", folder);
         self.wait_until_up();
     }
 
@@ -298,14 +193,6 @@ impl Server {
                 panic!("PostgreSQL does not start: {log:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn stop(&self) {
-        let mut kept = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut keeper) = kept.take() {
-            drop(keeper.stdin.take());
-            let _ = keeper.wait();
         }
     }
 
@@ -328,44 +215,8 @@ impl Server {
 
     /// A program of the server's, as a user who may run it.
     fn as_server_user(&self, program: &str) -> Command {
-        let program = self.bin.join(program);
-        if !is_root() {
-            return Command::new(program);
-        }
-        let (user, group) = unprivileged("postgres");
-        let mut command = Command::new("setpriv");
-        command
-            .arg(format!("--reuid={user}"))
-            .arg(format!("--regid={group}"))
-            .arg("--clear-groups")
-            .arg("--")
-            .arg(program)
-            .current_dir(self.folder.path());
-        command
+        as_server_user(&self.bin.join(program), "postgres", self.folder.path())
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-pub(super) fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0)
-}
-
-/// Ids of the user of this name where it exists, else of `nobody`.
-pub(super) fn unprivileged(server: &str) -> (u32, u32) {
-    let passwd = std::fs::read_to_string("/etc/passwd").expect("users");
-    let ids = |name: &str| {
-        let line = passwd
-            .lines()
-            .find(|line| line.split(':').next() == Some(name))?;
-        let mut fields = line.split(':').skip(2);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-    };
-    ids(server).or_else(|| ids("nobody")).expect("a user")
 }
 
 fn find_bin() -> PathBuf {
