@@ -1,15 +1,14 @@
 """The proxies that are compared, each with its configuration: one core, the same upstream."""
 
-import base64
 import dataclasses
-import hashlib
-import hmac
 import json
 import os
 import pathlib
 import socket
 import subprocess
 import time
+
+from shared import b64, free_port, hs256, unsigned
 
 GROUPS = ("plain", "verify", "full")
 SECRET = "a-secret-of-the-comparison-0123456789-abcdef"
@@ -42,16 +41,6 @@ class Case:
         return self.output.read_text(errors="replace")[-3000:] if self.output else ""
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 class Bench:
     """A folder with keys and tokens, and the processes that were started."""
 
@@ -72,12 +61,11 @@ class Bench:
         now = int(time.time())
         claims = {"iss": "bench", "aud": "bench", "sub": str(user), "account_id": str(user % 50), "iat": now,
                   "exp": now + 86400, "jti": f"{user:032x}", "token_type": "access"}
-        message = b64(json.dumps({"alg": algorithm, "typ": "JWT"}).encode()) + "." + b64(json.dumps(claims).encode())
         if algorithm == "HS256":
-            signature = hmac.digest(SECRET.encode(), message.encode(), hashlib.sha256)
-        else:
-            command = ["openssl", "dgst", "-sha256", "-sign", self.key]
-            signature = subprocess.run(command, input=message.encode(), check=True, capture_output=True).stdout
+            return hs256(claims, SECRET)
+        message = unsigned(algorithm, claims)
+        command = ["openssl", "dgst", "-sha256", "-sign", self.key]
+        signature = subprocess.run(command, input=message.encode(), check=True, capture_output=True).stdout
         return f"{message}.{b64(signature)}"
 
     def lua(self, algorithm: str | None) -> tuple[pathlib.Path, list[str]]:

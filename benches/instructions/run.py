@@ -14,9 +14,6 @@ When a change costs more on purpose, run it with --accept and say in the commit 
 """
 
 import argparse
-import base64
-import hashlib
-import hmac
 import json
 import os
 import pathlib
@@ -32,6 +29,10 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "benches"))
+
+from shared import free_port, hs256
+
 FIGURES = HERE / "figures.json"
 SECRET = "a-secret-of-the-count-0123456789-abcdefghij"
 WARM_UP, REQUESTS = 300, 2000
@@ -177,18 +178,10 @@ def control(pid: int, what: str) -> None:
     subprocess.run(["callgrind_control", what, str(pid)], check=True, capture_output=True)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 def token() -> str:
-    b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
     now = int(time.time())
     claims = {"sub": "5", "account_id": "12", "iat": now, "exp": now + 3600, "jti": "0" * 32, "token_type": "access"}
-    message = b64(b'{"alg":"HS256","typ":"JWT"}') + "." + b64(json.dumps(claims).encode())
-    return f"{message}.{b64(hmac.digest(SECRET.encode(), message.encode(), hashlib.sha256))}"
+    return hs256(claims, SECRET)
 
 
 TOKEN = token()

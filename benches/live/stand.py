@@ -4,13 +4,9 @@ The interpreter is the one of tests/apps, which has psycopg, redis and websocket
 goes on in it. Nothing here starts anything that `stack` does not stop.
 """
 
-import base64
 import contextlib
-import hashlib
-import hmac
 import importlib.machinery
 import importlib.util
-import json
 import os
 import pathlib
 import secrets
@@ -20,6 +16,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPS = ROOT / "tests/apps"
+sys.path.insert(0, str(ROOT / "benches"))
+
+from shared import hs256
 
 
 def enter_environment() -> None:
@@ -88,11 +87,9 @@ audit: {{ sink: {{ file: audit-{number}.log }} }}
         self.database.execute(ran.stdout)
 
     def token(self, user: int) -> str:
-        b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
         now = int(time.time())
         claims = {"sub": str(user), "account_id": "1", "iat": now, "exp": now + 3600, "token_type": "access"}
-        message = b64(b'{"alg":"HS256","typ":"JWT"}') + "." + b64(json.dumps(claims).encode())
-        return f"{message}.{b64(hmac.digest(self.secret.encode(), message.encode(), hashlib.sha256))}"
+        return hs256(claims, self.secret)
 
 
 def wait_until_ready(admin: int) -> None:

@@ -29,6 +29,7 @@ mod websocket;
 
 pub(crate) use builder::{ADMIN_TOKEN, Builder};
 pub(crate) use client::{Client, Response};
+pub(crate) use database::Session;
 pub(crate) use exchange::{Exchange, answer_by_default};
 pub(crate) use gateway::Gateway;
 pub(crate) use h2_upstream::H2Upstream;

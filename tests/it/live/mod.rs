@@ -4,7 +4,7 @@
 //! Records live an hour here while push is up, so that nothing but a push explains a new answer.
 
 mod notify;
-mod outbox;
+pub(crate) mod outbox;
 mod redis;
 mod revocations;
 mod triggers;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{TABLES, account_of, directory, metric, until, until_account, until_push};
-use crate::harness::{Builder, Database, Scene, countersign};
+use crate::harness::{Builder, Database, Scene, Session, countersign};
 
 const OUTBOX: &str = "outbox: { poll: 50ms, tables: [ { table: users, user: id, watch: [account_id, is_active, role] }, { table: accounts, account: id, watch: [status] } ] }";
 
@@ -106,22 +106,32 @@ fn what_the_app_writes_is_the_next_answer() {
 fn e16_a_message_whose_transaction_ends_late_is_not_lost() {
     let database = Database::with(TABLES);
     database.run(&script(&database));
+    let run = |sql: &str| drop(database.run(sql));
+    late_transactions(run, || database.session(), || scene(&database));
+}
+
+/// Transactions that end long after others whose rows stand above theirs, in any database.
+pub(crate) fn late_transactions(
+    run: impl Fn(&str),
+    session: impl Fn() -> Session,
+    start: impl FnOnce() -> Scene,
+) {
     // One has its id before the gateway begins, one after; both end long after others above them.
-    let mut first = database.session();
+    let mut first = session();
     first.run("BEGIN; UPDATE users SET account_id = 14 WHERE id = 5");
-    database.run("UPDATE users SET account_id = 13 WHERE id = 7");
-    let scene = scene(&database);
+    run("UPDATE users SET account_id = 13 WHERE id = 7");
+    let scene = start();
     assert_eq!(account_of(&scene, "5"), "12");
-    let mut second = database.session();
+    let mut second = session();
     second.run("BEGIN; UPDATE users SET account_id = 14 WHERE id = 6");
     assert_eq!(account_of(&scene, "6"), "13");
     // Some ids are never used.
-    database.run("BEGIN; UPDATE users SET account_id = 12 WHERE id = 7; ROLLBACK");
+    run("BEGIN; UPDATE users SET account_id = 12 WHERE id = 7; ROLLBACK");
     let (begun, mut turn) = (Instant::now(), false);
     while begun.elapsed() < Duration::from_secs(5) {
         turn = !turn;
         let account = if turn { "14" } else { "13" };
-        database.run(&format!(
+        run(&format!(
             "UPDATE users SET account_id = {account} WHERE id = 7"
         ));
         until_account(&scene, "7", account);

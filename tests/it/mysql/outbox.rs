@@ -1,12 +1,11 @@
 //! The outbox and the triggers that `countersign sql mysql` prints.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use super::{LOOKUP, TABLES, account_of, configured, until_account, until_push};
 use crate::harness::{Builder, Ended, MariaDb, Recorder, Request, Scene, Token, WebSocket};
 use crate::harness::{countersign, echo_messages, until, upgrade_headers};
+use crate::live::outbox::late_transactions;
 
 const PUSHED: &str = "cache: { ttl: 1h, ttl_without_push: 100ms, negative_ttl: 1h }
 limits: { timeout: 2s }
@@ -203,33 +202,8 @@ fn names_and_values_are_only_ever_names_and_values() {
 fn e16_a_message_whose_transaction_ends_late_is_not_lost() {
     let database = MariaDb::with(TABLES);
     database.run(&script(&database, PUSHED));
-    // One has its id before the gateway begins, one after; both end long after others above them.
-    let mut first = database.session();
-    first.run("START TRANSACTION; UPDATE users SET account_id = 14 WHERE id = 5");
-    database.run("UPDATE users SET account_id = 13 WHERE id = 7");
-    let scene = scene(&database);
-    assert_eq!(account_of(&scene, "5"), "12");
-    let mut second = database.session();
-    second.run("START TRANSACTION; UPDATE users SET account_id = 14 WHERE id = 6");
-    assert_eq!(account_of(&scene, "6"), "13");
-    // Some ids are never used.
-    database.run("START TRANSACTION; UPDATE users SET account_id = 12 WHERE id = 7; ROLLBACK");
-    let (begun, mut turn) = (Instant::now(), false);
-    while begun.elapsed() < Duration::from_secs(5) {
-        turn = !turn;
-        let account = if turn { "14" } else { "13" };
-        database.run(&format!(
-            "UPDATE users SET account_id = {account} WHERE id = 7"
-        ));
-        until_account(&scene, "7", account);
-    }
-    assert_eq!(account_of(&scene, "5"), "12");
-    assert_eq!(account_of(&scene, "6"), "13");
-    second.run("COMMIT");
-    until_account(&scene, "6", "14");
-    first.run("COMMIT");
-    until_account(&scene, "5", "14");
-    assert!(!scene.gateway.log().contains("push is lost"));
+    let run = |sql: &str| drop(database.run(sql));
+    late_transactions(run, || database.session(), || scene(&database));
 }
 
 #[test]
