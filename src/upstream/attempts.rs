@@ -18,10 +18,10 @@ use super::error::{UpstreamError, with_causes};
 use super::h1::{H1, H1Lease};
 use super::h2::{H2, H2Lease};
 use super::link::Link;
-use super::message::copy;
 use super::outgoing::{IsolationKey, Progress, RequestBody, Turn};
 use super::pool::{Key, Pool};
 use super::response::Expectation;
+use super::spare::Spare;
 use super::targets::Target;
 use crate::config::UpstreamTimeouts;
 use crate::telemetry::Metrics;
@@ -53,7 +53,7 @@ impl Attempts<'_> {
         let (mut fresh, mut dead) = (!self.target.reuse, 0);
         loop {
             let (key, mut connection) = self.checkout_h1(fresh).await?;
-            let spare = (connection.reused && self.may_retry_stale()).then(|| copy(&request));
+            let spare = (connection.reused && self.may_retry_stale()).then(|| Spare::of(&request));
             self.progress.restart();
             let answer = connection.send(request);
             let mut error = match head_of(answer, &self.progress, self.timeouts).await {
@@ -80,8 +80,8 @@ impl Attempts<'_> {
             }
             let gauge = connection.gauge();
             let untouched = !gauge.has_read() && (self.idempotent || !gauge.has_written());
-            match spare {
-                Some(spare) if untouched => {
+            match spare.filter(|_| untouched).and_then(Spare::into_request) {
+                Some(spare) => {
                     self.count_retry();
                     fresh = true;
                     request = spare;
@@ -98,8 +98,8 @@ impl Attempts<'_> {
         let mut dead = 0;
         loop {
             let (lease, reused) = self.checkout_h2().await?;
-            let spare =
-                (reused && self.may_retry_stale() && self.idempotent).then(|| copy(&request));
+            let again = reused && self.may_retry_stale() && self.idempotent;
+            let spare = again.then(|| Spare::of(&request));
             self.progress.restart();
             let answer = lease.sender().try_send_request(request);
             let mut error = match head_of(answer, &self.progress, self.timeouts).await {
@@ -117,8 +117,9 @@ impl Attempts<'_> {
             if self.progress.turn().0 == Turn::Failed {
                 return Err(UpstreamError::RequestBody);
             }
-            match spare {
-                Some(spare) if lease.is_closed() => {
+            let died = lease.is_closed();
+            match spare.filter(|_| died).and_then(Spare::into_request) {
+                Some(spare) => {
                     self.count_retry();
                     request = spare;
                 }

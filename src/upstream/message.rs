@@ -37,16 +37,6 @@ pub(super) fn expects_content(method: &Method) -> bool {
     ![Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS].contains(method)
 }
 
-/// The same request again; only for one without a body.
-pub(super) fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    *copy.version_mut() = request.version();
-    copy.headers_mut().clone_from(request.headers());
-    copy
-}
-
 /// HTTP/1.1 whatever the client spoke (hyper would drop a streaming body with another version),
 /// and a target in origin-form whatever it was.
 pub(super) fn h1_request(

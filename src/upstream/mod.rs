@@ -24,6 +24,7 @@ mod pipe;
 mod pool;
 mod response;
 mod send;
+mod spare;
 mod targets;
 mod tls;
 mod tunnel;
