@@ -5,6 +5,9 @@
 //! must be waited for holds a [`Blocker`]: connections, and upgraded streams too, which hyper's own
 //! graceful shutdown does not count.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -95,6 +98,26 @@ impl Drain {
         let _ = phase.wait_for(|phase| *phase >= Phase::Closing).await;
     }
 
+    /// Runs `work` to its end, or until everything open should end (`None`). Made for what is polled
+    /// often: the shutdown is waited for once in each phase, and then only its phase is looked at. Must stay on one
+    /// task from the first poll on.
+    pub async fn or_closing<F: Future>(&self, mut work: Pin<&mut F>) -> Option<F::Output> {
+        let mut closing = pin!(self.closing());
+        let mut waiting_since = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            let phase = self.phase();
+            // Whatever changes it wakes the task once, and has to be waited for anew.
+            if waiting_since.replace(phase) == Some(phase) {
+                return Poll::Pending;
+            }
+            closing.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+
     /// Resolves when nothing is waited for any more.
     pub async fn closed(&self) {
         let mut phase = self.phase.clone();
@@ -112,6 +135,43 @@ impl Drain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn work_goes_on_until_it_ends_or_everything_does() {
+        let (drainer, drain) = Drainer::new();
+        let done = drain.or_closing(pin!(async { 5 })).await;
+        assert_eq!(done, Some(5));
+
+        let (polled, mut polls) = mpsc::channel(8);
+        let waiter = tokio::spawn({
+            let drain = drain.clone();
+            async move {
+                // Woken often before, and by nobody but the shutdown at the end.
+                let mut rounds = 0;
+                let work = poll_fn(move |cx| {
+                    let _ = polled.try_send(());
+                    rounds += 1;
+                    if rounds < 3 {
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::<()>::Pending
+                });
+                drain.or_closing(pin!(work)).await
+            }
+        });
+        for _ in 0..3 {
+            polls.recv().await.unwrap();
+        }
+        drainer.not_ready();
+        assert!(!waiter.is_finished());
+        let closed = tokio::spawn(drainer.close(Duration::from_secs(30)));
+        assert_eq!(waiter.await.unwrap(), None);
+        assert!(closed.await.unwrap());
+        assert_eq!(
+            drain.or_closing(pin!(std::future::pending::<()>())).await,
+            None
+        );
+    }
 
     #[tokio::test(start_paused = true)]
     async fn closing_waits_for_what_is_open_and_no_longer_than_its_deadline() {

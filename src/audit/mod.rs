@@ -5,8 +5,10 @@
 //! place in the sink's bounded queue is taken before a request is acted on ([`Audit::reserve`]), so
 //! with `when_full: block` nothing happens that is not recorded; what a crash can lose is the queue.
 
+mod json;
 mod line;
+mod queue;
 mod sink;
 
-pub use line::{Claimed, Line};
+pub use line::{Claimed, Line, LinePath};
 pub use sink::{Audit, AuditError, Slot};

@@ -13,21 +13,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::Line;
+use super::queue::{Full, Place, Queue, Sender};
 use crate::config::{self, AuditSink, Fault};
 use crate::telemetry::Metrics;
 
-/// Lines that may wait for the writer.
-const QUEUE: usize = 8192;
 /// How long a request waits for a place in a full queue before it is refused.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 /// Pause between two attempts at a sink that fails.
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a failing sink is retried once the gateway is stopping.
 const LAST_RETRIES: u32 = 5;
-/// Most lines that are written at once.
+/// Lines after which the next ones are written without a pause.
 const BATCH: usize = 1024;
 /// Pause after a write, in which lines gather: to be woken for every single line would cost a request
 /// more than its decision does. A process that is killed loses at most this much and the queue.
@@ -43,7 +40,7 @@ pub struct AuditError;
 /// A handle on the queue; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    queue: mpsc::Sender<Vec<u8>>,
+    queue: Arc<Sender>,
     block: bool,
     metrics: Arc<Metrics>,
 }
@@ -52,7 +49,7 @@ pub struct Audit {
 #[derive(Debug)]
 #[must_use = "a slot that is not filled leaves a decision without its line"]
 pub struct Slot {
-    permit: Option<mpsc::OwnedPermit<Vec<u8>>>,
+    place: Option<Place>,
     metrics: Arc<Metrics>,
 }
 
@@ -70,7 +67,7 @@ impl Audit {
                 "name a file in a folder that this process may write to",
             )]
         })?;
-        let (queue, lines) = mpsc::channel(QUEUE);
+        let (queue, lines) = Sender::new();
         let writer = Writer {
             sink,
             lines,
@@ -87,58 +84,53 @@ impl Audit {
                     "free some threads",
                 )]
             })?;
-        Ok((
-            Self {
-                queue,
-                block: config.block_when_full,
-                metrics,
-            },
-            thread,
-        ))
+        let audit = Self {
+            queue: Arc::new(queue),
+            block: config.block_when_full,
+            metrics,
+        };
+        Ok((audit, thread))
     }
 
     /// Takes a place in the queue. With `when_full: block` it waits a moment for one, then fails;
     /// with `drop` it always succeeds, and the line may be dropped and counted.
     pub async fn reserve(&self) -> Result<Slot, AuditError> {
-        let permit = match self.queue.clone().try_reserve_owned() {
-            Ok(permit) => Some(permit),
-            Err(_) if !self.block => None,
-            Err(_) => {
-                let waited =
-                    tokio::time::timeout(FULL_WAIT, self.queue.clone().reserve_owned()).await;
-                Some(waited.map_err(|_| AuditError)?.map_err(|_| AuditError)?)
+        let place = match Place::of(&self.queue) {
+            Ok(place) => Some(place),
+            Err(Full) if !self.block => None,
+            // Boxed: rare, and its future would be a large part of every request's.
+            Err(Full) => {
+                let waited = Box::pin(tokio::time::timeout(
+                    FULL_WAIT,
+                    Place::wait_for(&self.queue),
+                ))
+                .await;
+                Some(waited.map_err(|_| AuditError)?)
             }
         };
-        Ok(Slot {
-            permit,
-            metrics: Arc::clone(&self.metrics),
-        })
+        Ok(self.slot(place))
     }
 
     /// Puts a line into the queue if there is room, else counts it as dropped: for what has no
     /// request that could wait, such as the refusal that says the queue is full.
     pub fn offer(&self, line: &Line) {
-        let permit = self.queue.clone().try_reserve_owned().ok();
+        self.slot(Place::of(&self.queue).ok()).fill(line);
+    }
+
+    fn slot(&self, place: Option<Place>) -> Slot {
         Slot {
-            permit,
+            place,
             metrics: Arc::clone(&self.metrics),
         }
-        .fill(line);
     }
 }
 
 impl Slot {
     /// Fills the place with its line.
     pub fn fill(self, line: &Line) {
-        let text = serde_json::to_vec(line).map(|mut text| {
-            text.push(b'\n');
-            text
-        });
-        match (self.permit, text) {
-            (Some(permit), Ok(text)) => {
-                let _ = permit.send(text);
-            }
-            _ => {
+        match self.place {
+            Some(place) => place.fill(|text| line.write(text)),
+            None => {
                 self.metrics.audit_dropped.inc();
             }
         }
@@ -147,23 +139,21 @@ impl Slot {
 
 struct Writer {
     sink: Sink,
-    lines: mpsc::Receiver<Vec<u8>>,
+    lines: Arc<Queue>,
     metrics: Arc<Metrics>,
     block: bool,
 }
 
 impl Writer {
     fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.lines.blocking_recv_many(&mut batch, BATCH) > 0 {
-            let count = batch.len();
-            let text = batch.concat();
-            batch.clear();
+        let mut text = Vec::new();
+        while let Some(count) = self.lines.take(&mut text) {
             if self.write(&text) {
                 self.metrics.audit_lines.inc_by(count as u64);
             } else {
                 self.metrics.audit_dropped.inc_by(count as u64);
             }
+            self.lines.written(count);
             if count < BATCH && !self.lines.is_closed() {
                 std::thread::sleep(GATHER);
             }
@@ -298,12 +288,14 @@ mod tests {
         const LINES: usize = 4000;
         let (mut reader, writer) = UnixStream::pair().unwrap();
         writer.set_nonblocking(true).unwrap();
-        let (queue, lines) = mpsc::channel(LINES);
+        let (queue, lines) = Sender::new();
+        let queue = Arc::new(queue);
         let mut expected = Vec::new();
         for number in 0..LINES {
             let line = format!("{number} {}\n", "x".repeat(300)).into_bytes();
             expected.extend_from_slice(&line);
-            queue.try_send(line).unwrap();
+            let place = Place::of(&queue).unwrap();
+            place.fill(|text| text.extend_from_slice(&line));
         }
         let thread = std::thread::spawn(move || {
             let sink = Sink::Stdout(File::from(OwnedFd::from(writer)));
@@ -334,9 +326,9 @@ mod tests {
         let text = vec![b'x'; 4 << 20];
         let (mut reader, writer) = UnixStream::pair().unwrap();
         writer.set_nonblocking(true).unwrap();
-        let (queue, lines) = mpsc::channel(1);
-        queue.try_send(text.clone()).unwrap();
-        drop(queue);
+        let (queue, lines) = Sender::new();
+        let place = Place::of(&Arc::new(queue)).unwrap();
+        place.fill(|line| line.extend_from_slice(&text));
         let sink = Sink::File {
             path: path.clone(),
             file: File::from(OwnedFd::from(writer)),

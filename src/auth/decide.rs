@@ -23,7 +23,7 @@ use crate::telemetry::{Trace, UnixTime};
 use crate::token::{Recent, VerifiedToken, Verifier};
 
 /// The tokens that one core has verified, under their whole text.
-pub type VerifiedTokens = Recent<Box<str>, Arc<VerifiedToken>>;
+pub type VerifiedTokens = Recent<Box<[u8]>, Arc<VerifiedToken>>;
 
 /// What a request asks to be decided on.
 #[derive(Debug)]

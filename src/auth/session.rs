@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use crate::config::{Config, DjangoSession, SessionStore};
-use crate::credential::PresentedToken;
+use crate::credential::{Carried, PresentedToken};
 use crate::directory::{Binding, Directory, DirectoryError, SessionData, StoredSession};
 use crate::ids::{TenantId, UserId};
 use crate::session::{Reader, Session, SessionError, key_is_possible};
@@ -27,7 +27,7 @@ pub struct LiveSession {
     user: UserId,
     content: Content,
     ends: UnixTime,
-    key: Redacted,
+    key: Carried,
     hash: Arc<str>,
 }
 

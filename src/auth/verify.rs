@@ -11,7 +11,7 @@ use super::decide::{Ask, Authenticator, Evidence, VerifiedTokens};
 use super::denial::Denial;
 use super::proof::{Proof, VerifiedCredential};
 use super::session::{self, Unusable};
-use crate::credential::{Form, PresentedToken};
+use crate::credential::{Carried, Form, PresentedToken};
 use crate::ids::TenantId;
 use crate::session::csrf_passes;
 use crate::telemetry::{Trace, UnixTime};
@@ -57,7 +57,7 @@ impl Authenticator {
         now: UnixTime,
         trace: &mut Trace,
     ) -> Result<Arc<VerifiedCredential>, Denial> {
-        let token = self.verified(carried.token.expose(), known, now).await?;
+        let token = self.verified(&carried.token, known, now).await?;
         trace.note("credential", || {
             json!({
                 "credential": carried.name, "issuer": token.issuer_name(), "user": token.user(),
@@ -72,16 +72,21 @@ impl Authenticator {
     /// A token that this core has verified before and that still holds, or a verification.
     async fn verified(
         &self,
-        text: &str,
+        carried: &Carried,
         known: &VerifiedTokens,
         now: UnixTime,
     ) -> Result<Arc<VerifiedToken>, Denial> {
         let holds = |token: &Arc<VerifiedToken>| self.verifier.still_holds(token, now);
-        if let Some(token) = known.find(text, holds) {
+        if let Some(token) = known.find(carried.expose_bytes(), holds, Arc::clone) {
             return Ok(token);
         }
+        let text = carried.expose();
         let token = Arc::new(Box::pin(self.verifier.verify(text, now)).await?);
-        known.keep(text.into(), Arc::clone(&token), text.len() + token.weight());
+        known.keep(
+            text.as_bytes().into(),
+            Arc::clone(&token),
+            text.len() + token.weight(),
+        );
         Ok(token)
     }
 

@@ -7,12 +7,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
+use super::carried::Carried;
 use super::rewrite::{decoded, parameters, query_without};
 use crate::config::{Credential, CredentialPlace};
 use crate::reason::Reason;
-use crate::telemetry::Redacted;
 
 /// Longest token in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -77,7 +77,7 @@ pub struct PresentedToken {
     /// What it is.
     pub form: Form,
     /// The token, or the session cookie's value.
-    pub token: Redacted,
+    pub token: Carried,
     /// Whether a browser attaches it by itself.
     pub rests_on_cookie: bool,
 }
@@ -146,26 +146,34 @@ impl Finder {
             .filter_map(|index| Some((*index, self.places.get(*index)?)))
         {
             let found = match &place.place {
-                CredentialPlace::Bearer => bearer.map(Cow::Borrowed),
+                CredentialPlace::Bearer => bearer.map(Found::InLine),
                 CredentialPlace::Cookie(name) | CredentialPlace::DjangoSession(name) => {
-                    cookie(carriers, name)?
+                    cookie(carriers, name)?.map(Found::Text)
                 }
-                CredentialPlace::Query(parameter) => query(carriers, parameter)?,
+                CredentialPlace::Query(parameter) => query(carriers, parameter)?.map(Found::Text),
                 CredentialPlace::WebSocketProtocol(prefix) => {
-                    subprotocol(carriers, prefix)?.map(Cow::Borrowed)
+                    let found = subprotocol(carriers, prefix)?;
+                    found.map(|token| Found::Text(Cow::Borrowed(token)))
                 }
             };
-            if let Some(value) = found {
-                let (form, token) = match &place.place {
-                    // Whatever no store knows is a dead session, not a malformed request.
-                    CredentialPlace::DjangoSession(_) => (Form::Session, bounded(value)?),
-                    _ => (Form::Token, checked(value)?),
+            if let Some(found) = found {
+                let form = match &place.place {
+                    CredentialPlace::DjangoSession(_) => Form::Session,
+                    _ => Form::Token,
                 };
+                let text = found.text();
+                if text.len() > MAX_TOKEN_BYTES {
+                    return Err(CredentialError::Malformed("the credential exceeds 16 KiB"));
+                }
+                // Whatever no store knows is a dead session, not a malformed request.
+                if form == Form::Token && !is_b64token(text) {
+                    return Err(CredentialError::Malformed("the token is not a b64token"));
+                }
                 tokens.push(PresentedToken {
                     credential: index,
                     name: Arc::clone(&place.name),
                     form,
-                    token: Redacted::new(token),
+                    token: found.into_carried(),
                     rests_on_cookie: place.place.cookie().is_some(),
                 });
             }
@@ -187,7 +195,7 @@ impl Finder {
 
     /// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme's case does not
     /// matter, RFC 9110, section 11.1).
-    fn bearer<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a str>, CredentialError> {
+    fn bearer<'a>(&self, headers: &'a HeaderMap) -> Result<Option<InLine<'a>>, CredentialError> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let Some(line) = lines.next() else {
             return Ok(None);
@@ -195,19 +203,19 @@ impl Finder {
         if lines.next().is_some() {
             return Err(CredentialError::Ambiguous("two Authorization lines"));
         }
-        let (scheme, token) = line
-            .to_str()
-            .ok()
-            .and_then(|line| line.split_once(' '))
+        // What is no text is no token either, which is found out with its other characters.
+        let (scheme, start) = memchr::memchr(b' ', line.as_bytes())
+            .and_then(|space| Some((line.as_bytes().get(..space)?, space + 1)))
+            .filter(|_| line.as_bytes().is_ascii())
             .ok_or(CredentialError::Malformed(
                 "the Authorization is not a scheme, one space and a token",
             ))?;
-        if !scheme.eq_ignore_ascii_case("bearer") || !self.bearer_configured {
+        if !scheme.eq_ignore_ascii_case(b"bearer") || !self.bearer_configured {
             return Err(CredentialError::Malformed(
                 "the Authorization scheme is not accepted",
             ));
         }
-        Ok(Some(token))
+        Ok(Some(InLine { line, start }))
     }
 }
 
@@ -256,25 +264,50 @@ fn subprotocol<'a>(
     Ok(first)
 }
 
-fn bounded(value: Cow<'_, str>) -> Result<String, CredentialError> {
-    if value.len() > MAX_TOKEN_BYTES {
-        return Err(CredentialError::Malformed("the credential exceeds 16 KiB"));
-    }
-    Ok(value.into_owned())
+/// A credential that stays in its header line.
+#[derive(Clone, Copy)]
+struct InLine<'a> {
+    line: &'a HeaderValue,
+    start: usize,
 }
 
-/// A b64token (RFC 6750, section 2.1) of bearable length.
-fn checked(token: Cow<'_, str>) -> Result<String, CredentialError> {
-    let token = bounded(token)?;
-    let body = token.trim_end_matches('=');
-    let valid = !body.is_empty()
-        && body.bytes().all(|b| {
-            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
-        });
-    if !valid {
-        return Err(CredentialError::Malformed("the token is not a b64token"));
+/// What stands in a place.
+enum Found<'a> {
+    InLine(InLine<'a>),
+    Text(Cow<'a, str>),
+}
+
+impl Found<'_> {
+    fn text(&self) -> &[u8] {
+        match self {
+            Self::InLine(InLine { line, start }) => {
+                line.as_bytes().get(*start..).unwrap_or_default()
+            }
+            Self::Text(text) => text.as_bytes(),
+        }
     }
-    Ok(token)
+
+    fn into_carried(self) -> Carried {
+        match self {
+            Self::InLine(InLine { line, start }) => Carried::in_line(line.clone(), start),
+            Self::Text(text) => Carried::own(text.into_owned()),
+        }
+    }
+}
+
+/// A b64token (RFC 6750, section 2.1).
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let body = token.get(..token.len() - padding).unwrap_or_default();
+    // Without a way out of the loop, so that the processor can take many bytes at once.
+    let fits = |fit: bool, byte: &u8| {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let digit = byte.wrapping_sub(b'0') < 10;
+        let mark = byte.wrapping_sub(b'-') < 3; // - . /
+        let other = (*byte == b'_') | (*byte == b'~') | (*byte == b'+');
+        fit & (letter | digit | mark | other)
+    };
+    !body.is_empty() && body.iter().fold(true, fits)
 }
 
 #[cfg(test)]

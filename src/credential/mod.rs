@@ -4,9 +4,11 @@
 //! never counts as none. What is found here has proved nothing yet; [`crate::token`] judges it.
 //! The same places are rewritten here ([`rewrite`]), so that reading and removing agree.
 
+mod carried;
 mod find;
 pub mod rewrite;
 
+pub use carried::Carried;
 pub use find::{
     Carriers, CookieOf, CredentialError, Finder, Form, Presented, PresentedToken, RepeatedCookie,
 };

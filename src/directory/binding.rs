@@ -26,7 +26,7 @@ pub enum Live {
 #[derive(Debug)]
 pub struct Binding {
     key: Arc<Key>,
-    record: Record,
+    record: Arc<Record>,
     generation: u64,
     read_at: Instant,
 }
@@ -34,7 +34,7 @@ pub struct Binding {
 impl Binding {
     pub(super) const fn new(
         key: Arc<Key>,
-        record: Record,
+        record: Arc<Record>,
         generation: u64,
         read_at: Instant,
     ) -> Self {
@@ -66,13 +66,13 @@ impl Binding {
 
     /// The user: the id in the record, which a look-up by another key finds too.
     #[must_use]
-    pub const fn user(&self) -> &UserId {
+    pub fn user(&self) -> &UserId {
         &self.record.user
     }
 
     /// The account that the user belongs to now.
     #[must_use]
-    pub const fn account(&self) -> Option<&AccountId> {
+    pub fn account(&self) -> Option<&AccountId> {
         self.record.account.as_ref()
     }
 
@@ -84,13 +84,13 @@ impl Binding {
 
     /// Whether the user is active.
     #[must_use]
-    pub const fn active(&self) -> bool {
+    pub fn active(&self) -> bool {
         self.record.active
     }
 
     /// Whether the account is active.
     #[must_use]
-    pub const fn account_active(&self) -> bool {
+    pub fn account_active(&self) -> bool {
         self.record.account_active
     }
 
@@ -102,19 +102,19 @@ impl Binding {
 
     /// Tokens issued before this time are revoked.
     #[must_use]
-    pub const fn tokens_valid_after(&self) -> Option<UnixTime> {
+    pub fn tokens_valid_after(&self) -> Option<UnixTime> {
         self.record.tokens_valid_after
     }
 
     /// What a session of this user is bound to; a secret.
     #[must_use]
-    pub const fn session_auth(&self) -> Option<&Redacted> {
+    pub fn session_auth(&self) -> Option<&Redacted> {
         self.record.session_auth.as_ref()
     }
 
     /// Every other column, as text.
     #[must_use]
-    pub const fn attributes(&self) -> &BTreeMap<Arc<str>, String> {
+    pub fn attributes(&self) -> &BTreeMap<Arc<str>, String> {
         &self.record.attributes
     }
 
@@ -130,7 +130,10 @@ impl Binding {
         self.read_at.elapsed()
     }
 
-    pub(super) const fn record(&self) -> &Record {
+    /// What the source said. Bindings share it as long as the source says the same of the subject and
+    /// no invalidation has come in between, so what was made from it holds for all of them.
+    #[must_use]
+    pub const fn record(&self) -> &Arc<Record> {
         &self.record
     }
 

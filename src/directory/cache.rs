@@ -172,9 +172,15 @@ impl Cache {
         let cached = match answer {
             Answer::Row(record) => {
                 self.rows_index.add(key, Some(&record), generation);
+                let before = self.rows.get(key);
+                let before = before.filter(|row| self.stands(row.generation()));
+                let record = match before {
+                    Some(row) if **row.record() == *record => Arc::clone(row.record()),
+                    _ => Arc::from(record),
+                };
                 let row = Arc::new(Binding::new(
                     Arc::clone(key),
-                    *record,
+                    record,
                     generation,
                     ticket.asked_at,
                 ));

@@ -36,7 +36,12 @@ fn binding(subject: &str) -> Binding {
         lookup: "default".into(),
         subject: UserId::parse(subject).unwrap(),
     };
-    Binding::new(Arc::new(key), Record::read(row).unwrap(), 1, Instant::now())
+    Binding::new(
+        Arc::new(key),
+        Arc::new(Record::read(row).unwrap()),
+        1,
+        Instant::now(),
+    )
 }
 
 fn told(lease: &mut Lease) -> bool {

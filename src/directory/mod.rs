@@ -43,6 +43,7 @@ pub use inspect::{Inspection, SourceSays};
 pub use invalidation::Invalidation;
 pub use lease::{Lease, Leases};
 pub use push::ChannelStatus;
+pub use record::Record;
 pub use revoked::{Revocations, RevokeError};
 pub use service::Directory;
 pub use sessions::{SessionData, StoredSession};

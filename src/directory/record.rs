@@ -21,7 +21,7 @@ const MAX_LIST: usize = 4096;
 
 /// What a source says about one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
+pub struct Record {
     pub(super) user: UserId,
     pub(super) account: Option<AccountId>,
     pub(super) memberships: Vec<AccountId>,

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::hop::{self, Towards};
 use super::names::{Reserved, remove};
+use crate::wire::Seen;
 
 /// Headers that instruct caches beside Cache-Control, and above it where they are understood
 /// (RFC 9213, and what content networks used before it).
@@ -32,23 +33,27 @@ pub(crate) const EXPOSED: [&str; 4] = [
 /// Removes what ends at this hop and every name that only the gateway writes: identity, assertion,
 /// echo, request id, `X-Auth-Token-Stale`. Read the echo headers before.
 pub(crate) fn strip(headers: &mut HeaderMap, reserved: &Reserved) {
-    hop::strip(headers, reserved, Towards::Client);
+    let seen = Seen::in_map(headers);
+    hop::strip(headers, seen, reserved, Towards::Client);
     remove(headers, |name| reserved.is_own(name));
 }
 
 /// Makes the response private to the client that asked. Without Cache-Control it is
 /// `private, no-store`; otherwise `public` and `s-maxage` go and `private` comes.
 pub(crate) fn keep_private(headers: &mut HeaderMap) {
-    for name in TARGETED_CACHE {
-        headers.remove(name);
-    }
+    remove(headers, |name| TARGETED_CACHE.contains(&name.as_str()));
     let value = private(headers).unwrap_or(HeaderValue::from_static("private, no-store"));
     headers.insert(CACHE_CONTROL, value);
 }
 
-/// Adds `names` to `Vary`, which stays `*` where it is that.
-pub(crate) fn vary<'a>(headers: &mut HeaderMap, names: impl IntoIterator<Item = &'a HeaderName>) {
-    add_members(headers, &VARY, names.into_iter().map(HeaderName::as_str));
+/// Adds `names` to `Vary`, which stays `*` where it is that. `line` is what they make alone.
+pub(crate) fn vary(headers: &mut HeaderMap, names: &[HeaderName], line: Option<&HeaderValue>) {
+    match line {
+        Some(line) if !headers.contains_key(VARY) => {
+            headers.insert(VARY, line.clone());
+        }
+        _ => add_members(headers, &VARY, names.iter().map(HeaderName::as_str)),
+    }
 }
 
 /// Adds [`EXPOSED`] to `Access-Control-Expose-Headers` where the response takes part in CORS.
@@ -242,7 +247,11 @@ mod tests {
         ] {
             let lines: Vec<_> = sent.iter().map(|line| ("vary", *line)).collect();
             let mut headers = headers(&lines);
-            vary(&mut headers, &places);
+            vary(
+                &mut headers,
+                &places,
+                Some(&"authorization, cookie".parse().unwrap()),
+            );
             assert_eq!(all(&headers, "vary"), [merged], "{sent:?}");
         }
     }

@@ -8,6 +8,7 @@ use http::header::{CONNECTION, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::names::{Reserved, remove};
+use crate::wire::Seen;
 
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,19 @@ pub(crate) fn ends_here(name: &HeaderName) -> bool {
     )
 }
 
+/// The same names as a set.
+const ENDING_HERE: Seen = Seen::CONNECTION
+    .and(Seen::EXPECT)
+    .and(Seen::HTTP2_SETTINGS)
+    .and(Seen::KEEP_ALIVE)
+    .and(Seen::PROXY_AUTHENTICATE)
+    .and(Seen::PROXY_AUTHORIZATION)
+    .and(Seen::PROXY_CONNECTION)
+    .and(Seen::TE)
+    .and(Seen::TRAILER)
+    .and(Seen::TRANSFER_ENCODING)
+    .and(Seen::UPGRADE);
+
 /// Whether a `Connection` line cannot take this header away.
 pub(crate) fn is_protected(name: &HeaderName) -> bool {
     let name = name.as_str();
@@ -58,7 +72,12 @@ pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// Removes what ends here. `Trailer` stays as far as it announces trailers that may pass, since
 /// hyper sends no others over HTTP/1.1.
-pub(crate) fn strip(headers: &mut HeaderMap, reserved: &Reserved, towards: Towards) {
+///
+/// `seen` says what `headers` have.
+pub(crate) fn strip(headers: &mut HeaderMap, seen: Seen, reserved: &Reserved, towards: Towards) {
+    if !seen.has(ENDING_HERE) {
+        return;
+    }
     let announced = announced_trailers(headers, reserved, towards);
     for name in nominated(headers) {
         headers.remove(name);
@@ -151,7 +170,8 @@ mod tests {
             let name: HeaderName = name.parse().unwrap();
             headers.append(name, HeaderValue::from_bytes(value).unwrap());
         }
-        strip(&mut headers, &reserved(), Towards::Upstream);
+        let seen = Seen::in_map(&headers);
+        strip(&mut headers, seen, &reserved(), Towards::Upstream);
         headers.keys().map(ToString::to_string).collect()
     }
 
@@ -252,10 +272,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(TRAILER, HeaderValue::from_static("X-Auth-User-Id, X-Sum"));
         headers.append(TRAILER, HeaderValue::from_static("Authorization, x-other"));
-        strip(&mut headers, &reserved(), Towards::Upstream);
+        let seen = Seen::in_map(&headers);
+        strip(&mut headers, seen, &reserved(), Towards::Upstream);
         assert_eq!(headers.get(TRAILER).unwrap(), "x-sum, x-other");
         headers.insert(TRAILER, HeaderValue::from_static("content-length"));
-        strip(&mut headers, &reserved(), Towards::Upstream);
+        let seen = Seen::in_map(&headers);
+        strip(&mut headers, seen, &reserved(), Towards::Upstream);
         assert!(headers.get(TRAILER).is_none());
     }
 

@@ -4,7 +4,7 @@
 //! not known is absent, never empty. Roles are one line, comma-separated and sorted; attributes
 //! that a header cannot carry as they are follow RFC 8187.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::Principal;
@@ -33,17 +33,17 @@ const MARK: &str = "UTF-8''";
 #[error("an identity value cannot stand in a header")]
 pub struct Unsafe;
 
-/// Writes the headers of `principal`.
-pub(super) fn write(
-    headers: &mut HeaderMap,
+/// The headers of `principal`.
+pub(super) fn fields(
     identity: &Identity,
     tenant_headers: &[HeaderName],
     principal: &Principal,
-) -> Result<(), Unsafe> {
+) -> Result<Vec<(HeaderName, HeaderValue)>, Unsafe> {
     let names = &identity.headers;
+    let mut fields = Vec::new();
     let mut put = |name: &HeaderName, value: &str| -> Result<(), Unsafe> {
         let value = HeaderValue::from_str(value).map_err(|_| Unsafe)?;
-        headers.insert(name, value);
+        fields.push((name.clone(), value));
         Ok(())
     };
     put(&names.user, principal.user().as_str())?;
@@ -70,7 +70,7 @@ pub(super) fn write(
             put(name, &encoded(value))?;
         }
     }
-    Ok(())
+    Ok(fields)
 }
 
 /// An attribute as it stands in a header.

@@ -1,30 +1,37 @@
-//! Minted: what one core has signed for a principal and may send again.
+//! Minted: what one core has written and signed for a principal and may send again.
 //!
-//! An assertion, and a token in the app's own format, stand for a principal, not for one request.
-//! Each is used until half its life is over, and only for the very record and credential that it was
-//! signed from: when the directory reads a record anew, or a token is verified anew, nothing that
-//! was signed before is sent again. Sessions get a fresh token each time.
+//! The identity headers, the assertion and a token in the app's own format stand for a principal, not
+//! for one request. What is signed is used until half its life is over; all of it only for the very
+//! record and credential that it was made from: when the directory reads another record, or a token is
+//! verified anew, nothing that was made before is sent again. Sessions get a fresh token each time.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::auth::Principal;
-use crate::directory::Binding;
+use crate::directory::{Binding, Record};
 use crate::ids::{AccountId, TenantId};
 use crate::telemetry::{Redacted, UnixTime};
 use crate::token::{MintError, Recent, VerifiedToken};
 
-/// A core's memory of what it has signed.
+/// How long identity headers are used again where nothing signed is among them.
+const UNSIGNED: Duration = Duration::from_hours(1);
+
+/// The headers of a principal, in the order in which they are inserted.
+pub(super) type Fields = Arc<[(HeaderName, HeaderValue)]>;
+
+/// A core's memory of what it has written.
 #[derive(Debug)]
 pub struct Minted {
-    assertions: Recent<AssertionKey, Kept<HeaderValue>>,
+    fields: Recent<FieldsKey, Kept<Fields>>,
     reissued: Recent<ReissuedKey, Kept<Arc<Redacted>>>,
 }
 
-/// The record's address and the upstream's index. A weak reference beside the value keeps the address
-/// from becoming another's meanwhile, and what stood there is let go of all the same.
-type AssertionKey = (usize, usize);
+/// The record's address, the upstream's and the credential's index. A weak reference beside the value
+/// keeps the address from becoming another's meanwhile, and what stood there is let go of all the same.
+type FieldsKey = (usize, usize, usize);
 
 /// The addresses of the record and of the token.
 type ReissuedKey = (usize, usize);
@@ -34,41 +41,50 @@ struct Kept<V> {
     value: V,
     tenant: TenantId,
     account: Option<AccountId>,
-    binding: Weak<Binding>,
+    record: Weak<Record>,
     /// The token that its claims are from, if any.
     token: Option<Weak<VerifiedToken>>,
-    signed_at: UnixTime,
+    made_at: UnixTime,
     /// The end of the first half of its life.
     until: UnixTime,
 }
 
 impl Minted {
-    /// A memory of about so many bytes; with 0 everything is signed anew.
+    /// A memory of about so many bytes; with 0 everything is made anew.
     #[must_use]
     pub fn of_bytes(bytes: usize) -> Self {
         Self {
-            assertions: Recent::of_bytes(bytes / 2),
+            fields: Recent::of_bytes(bytes / 2),
             reissued: Recent::of_bytes(bytes / 2),
         }
     }
 
-    /// The assertion for `principal` towards an upstream; `sign` gives a new one and its end.
-    pub(super) fn assertion<E>(
+    /// The headers for `principal` towards an upstream; `make` gives new ones, and the end of what is
+    /// signed among them.
+    pub(super) fn fields<E>(
         &self,
         principal: &Principal,
         upstream: usize,
         now: UnixTime,
-        sign: impl FnOnce() -> Result<(HeaderValue, UnixTime), E>,
-    ) -> Result<HeaderValue, E> {
-        let key = (address(principal.binding()), upstream);
-        let holds = |kept: &Kept<HeaderValue>| kept.holds(principal, now);
-        if let Some(kept) = self.assertions.find(&key, holds) {
-            return Ok(kept.value);
+        make: impl FnOnce() -> Result<(Fields, Option<UnixTime>), E>,
+    ) -> Result<Fields, E> {
+        let record = principal.binding().record();
+        let key = (address(record), upstream, principal.verified().credential());
+        let holds = |kept: &Kept<Fields>| kept.holds(principal, now);
+        if let Some(kept) = self
+            .fields
+            .find(&key, holds, |kept| Arc::clone(&kept.value))
+        {
+            return Ok(kept);
         }
-        let (value, ends) = sign()?;
-        let bytes = weight::<HeaderValue>(value.len());
-        let kept = Kept::new(value.clone(), principal, None, (now, ends));
-        self.assertions.keep(key, kept, bytes);
+        let (value, ends) = make()?;
+        let text = value
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len());
+        let bytes = weight::<Fields>(text.sum());
+        let ends = ends.unwrap_or(now.saturating_add(UNSIGNED));
+        let kept = Kept::new(Arc::clone(&value), principal, None, (now, ends));
+        self.fields.keep(key, kept, bytes);
         Ok(value)
     }
 
@@ -82,10 +98,13 @@ impl Minted {
         let Some(token) = principal.verified().token() else {
             return Ok(Arc::new(sign()?.0));
         };
-        let key = (address(principal.binding()), address(token));
+        let key = (address(principal.binding().record()), address(token));
         let holds = |kept: &Kept<Arc<Redacted>>| kept.holds(principal, now);
-        if let Some(kept) = self.reissued.find(&key, holds) {
-            return Ok(kept.value);
+        if let Some(kept) = self
+            .reissued
+            .find(&key, holds, |kept| Arc::clone(&kept.value))
+        {
+            return Ok(kept);
         }
         let (value, ends) = sign()?;
         let bytes = weight::<Arc<Redacted>>(value.expose().len());
@@ -108,9 +127,9 @@ impl<V> Kept<V> {
             value,
             tenant: principal.tenant().clone(),
             account: principal.account().cloned(),
-            binding: Arc::downgrade(principal.binding()),
+            record: Arc::downgrade(principal.binding().record()),
             token,
-            signed_at: now,
+            made_at: now,
             until: now.saturating_add(ends.since(now) / 2),
         }
     }
@@ -118,11 +137,11 @@ impl<V> Kept<V> {
     /// Whether it is young enough and says what would be said now. A clock that was set back makes
     /// everything old.
     fn holds(&self, principal: &Principal, now: UnixTime) -> bool {
-        self.signed_at <= now
+        self.made_at <= now
             && now < self.until
             && self.tenant == *principal.tenant()
             && self.account.as_ref() == principal.account()
-            && is_of(&self.binding, principal.binding())
+            && is_of(&self.record, principal.binding().record())
             && self.token.as_ref().is_none_or(|from| {
                 let token = principal.verified().token();
                 token.is_some_and(|token| is_of(from, token))

@@ -54,6 +54,33 @@ pub struct Reserved {
     own: Set,
     /// Names that are let through though a rule would remove them, lower-case, not folded.
     allowed: Set,
+    /// The first bytes of `own`: most names begin otherwise, and are done with one look.
+    own_begin: Begins,
+    /// The first bytes of whatever a client may not send.
+    reserved_begin: Begins,
+}
+
+/// Which bytes names of a kind begin with.
+#[derive(Debug, Clone)]
+struct Begins([bool; 256]);
+
+impl Begins {
+    fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut begins = [false; 256];
+        for name in names {
+            if let Some(first) = name.as_bytes().first()
+                && let Some(place) = begins.get_mut(usize::from(*first))
+            {
+                *place = true;
+            }
+        }
+        Self(begins)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let first = name.as_bytes().first().copied().unwrap_or_default();
+        self.0.get(usize::from(first)).copied().unwrap_or_default()
+    }
 }
 
 impl Reserved {
@@ -95,26 +122,38 @@ impl Reserved {
             })
             .map(String::into_boxed_str)
             .collect();
-        Self { own, allowed }
+        let own_begin = Begins::of(own.iter().map(|name| &**name));
+        let rules = NAMES.into_iter().chain(PREFIXES);
+        let methods = METHOD_OVERRIDES;
+        let overrides = methods.iter().map(HeaderName::as_str);
+        let reserved_begin =
+            Begins::of(rules.chain(overrides).chain(own.iter().map(|name| &**name)));
+        Self {
+            own,
+            allowed,
+            own_begin,
+            reserved_begin,
+        }
     }
 
     /// Whether a client may not send this header.
     pub fn holds(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
-        if self.own.contains(name) {
-            return true;
-        }
-        let reserved = if name.bytes().any(folds) {
-            self.reserves_alias(name)
+        let reserved = if has_folds(name) {
+            self.own.contains(name) || self.reserves_alias(name)
+        } else if self.reserved_begin.has(name) {
+            self.own.contains(name) || is_reserved(name)
         } else {
-            is_reserved(name)
+            false
         };
-        reserved && !self.allowed.contains(name)
+        reserved && (self.own.contains(name) || !self.allowed.contains(name))
     }
 
     /// Whether the gateway alone writes this header, in either direction.
     pub fn is_own(&self, name: &HeaderName) -> bool {
-        self.own.contains(&*folded(name.as_str()))
+        let name = name.as_str();
+        // The fold of a name can only begin otherwise where its first byte is folded.
+        (self.own_begin.has(name) || has_folds(name)) && self.own.contains(&*folded(name))
     }
 
     /// Removes every reserved name from a request.
@@ -148,18 +187,31 @@ pub(super) fn remove(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bo
 
 /// Whether one of the fixed rules covers this name, which is folded.
 fn is_reserved(name: &str) -> bool {
-    // Most names begin otherwise: one comparison spares the others.
-    matches!(
-        name.as_bytes().first(),
-        Some(b'd' | b'f' | b'p' | b'r' | b's' | b'x')
-    ) && (NAMES.contains(&name)
+    NAMES.contains(&name)
         || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || METHOD_OVERRIDES.iter().any(|over| over.as_str() == name))
+        || METHOD_OVERRIDES.iter().any(|over| over.as_str() == name)
 }
 
 /// Whether some server takes this byte of a name for `-`. Names are in lower case here.
 const fn folds(byte: u8) -> bool {
     !byte.is_ascii_alphanumeric() && byte != b'-'
+}
+
+/// Whether some server would read this name as another one.
+fn has_folds(name: &str) -> bool {
+    const FOLDS: [bool; 256] = {
+        let mut all = [false; 256];
+        let mut byte = 0_u8;
+        loop {
+            all[byte as usize] = folds(byte);
+            if byte == u8::MAX {
+                break all;
+            }
+            byte += 1;
+        }
+    };
+    name.bytes()
+        .any(|byte| FOLDS.get(usize::from(byte)).copied().unwrap_or(true))
 }
 
 /// A name in lower case, with `-` for whatever is no letter or digit.

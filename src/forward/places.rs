@@ -108,10 +108,10 @@ pub(super) fn rewrite_all<'f>(
 fn one_form(headers: &mut HeaderMap) {
     let kept = headers
         .get(AUTHORIZATION)
+        .filter(|line| !line.as_bytes().starts_with(b"Bearer "))
         .and_then(|line| line.to_str().ok())
         .and_then(|line| line.split_once(' '));
     if let Some((scheme, token)) = kept
-        && scheme != "Bearer"
         && scheme.eq_ignore_ascii_case("bearer")
     {
         let line = format!("Bearer {token}");

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::minted::Minted;
+use super::minted::{Fields, Minted};
 use super::places::{self, Fate};
-use super::{ForwardError, Forwarder};
+use super::{ForwardError, Forwarder, identity};
 use crate::auth::{Grant, Principal};
 use crate::config::{Conflict, CredentialPlace, ForwardCredential};
 use crate::credential::Presented;
@@ -114,19 +114,19 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Signs what the upstream can check.
-    pub(super) fn assert(
+    /// What the upstream is told of the principal: the identity headers, and what it can check.
+    pub(super) fn identify(
         &self,
-        headers: &mut HeaderMap,
         principal: &Principal,
         upstream: usize,
         minted: &Minted,
         now: UnixTime,
-    ) -> Result<(), ForwardError> {
-        let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else {
-            return Ok(());
-        };
-        let sign = || {
+    ) -> Result<Fields, ForwardError> {
+        minted.fields(principal, upstream, now, || {
+            let mut fields = identity::fields(&self.identity, &self.tenant_headers, principal)?;
+            let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else {
+                return Ok((fields.into(), None));
+            };
             let target = self.upstreams.get(upstream).ok_or(ForwardError::Target)?;
             let claims = AssertionClaims {
                 upstream: &target.name,
@@ -140,11 +140,9 @@ impl Forwarder {
             value.set_sensitive(true);
             // Its `exp` is a whole second, and may be nearer than the ttl says.
             let ends = UnixTime::from_secs(now.saturating_add(config.ttl).as_secs());
-            Ok::<_, ForwardError>((value, ends))
-        };
-        let value = minted.assertion(principal, upstream, now, sign)?;
-        headers.insert(&config.header, value);
-        Ok(())
+            fields.push((config.header.clone(), value));
+            Ok((fields.into(), Some(ends)))
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! The fields are private to this file: it alone makes a [`SanitizedRequest`], and it alone makes a
 //! [`ForwardRequest`] of one. Nothing strips after identity is written.
 
+use bytes::Bytes;
 use http::header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 
@@ -10,23 +11,27 @@ use super::body::{self, RequestBody};
 use super::hop::{self, Towards};
 use super::minted::Minted;
 use super::places::{self, Places};
-use super::{ForwardError, Forwarder, identity, trail};
+use super::{ForwardError, Forwarder, trail};
 use crate::auth::Grant;
 use crate::config::UpstreamTimeouts;
 use crate::credential::Presented;
 use crate::ids::{TenantId, UserId};
 use crate::telemetry::UnixTime;
-use crate::wire::{Cookies, Host, RawRequest, WebSocketHandshake};
+use crate::wire::{CanonicalPath, ConnectionInfo, Cookies, RawRequest, Seen, WebSocketHandshake};
+
+/// Headers that are added to most requests: the trail, the identity, the assertion.
+const ADDED: usize = 16;
 
 /// A request without anything that the client may not say. No identity can be in it yet.
 #[derive(Debug)]
 pub struct SanitizedRequest {
     method: Method,
-    path: String,
+    path: CanonicalPath,
     query: Option<String>,
+    /// What the client's headers had.
+    seen: Seen,
     headers: HeaderMap,
     cookies: Cookies,
-    host: Host,
     websocket: Option<WebSocketHandshake>,
     /// Whether the client takes trailers, which gRPC servers ask for.
     trailers: bool,
@@ -62,25 +67,33 @@ pub struct ForwardParts {
 impl Forwarder {
     /// Takes everything away that the client may not say, and rebuilds the forwarding fields.
     #[must_use]
-    pub fn sanitize(&self, raw: RawRequest, body: RequestBody) -> SanitizedRequest {
+    pub fn sanitize(
+        &self,
+        raw: RawRequest,
+        body: RequestBody,
+        connection: &ConnectionInfo,
+    ) -> SanitizedRequest {
         let mut parts = raw.into_parts();
         let mut headers = std::mem::take(&mut parts.headers);
-        let trailers = hop::takes_trailers(&headers);
-        hop::strip(&mut headers, &self.names, Towards::Upstream);
+        let seen = parts.seen;
+        let trailers = seen.has(Seen::TE) && hop::takes_trailers(&headers);
+        hop::strip(&mut headers, seen, &self.names, Towards::Upstream);
         self.names.strip(&mut headers);
+        // Room for what is added here and by `authorize`, at once.
+        headers.reserve(ADDED);
         trail::write(
             &mut headers,
             &parts,
+            &connection.memo,
             &self.identity.headers.request_id,
-            None,
         );
         SanitizedRequest {
             method: parts.method,
-            path: parts.path.as_str().to_owned(),
+            path: parts.path,
             query: parts.query,
+            seen,
             headers,
             cookies: parts.cookies,
-            host: parts.host,
             websocket: parts.websocket,
             trailers,
             request_id: parts.request_id.header_value(),
@@ -134,45 +147,41 @@ impl SanitizedRequest {
                 principal,
                 fresh.as_deref(),
             )?;
-            identity::write(
-                &mut self.headers,
-                &forwarder.identity,
-                &forwarder.tenant_headers,
-                principal,
-            )?;
-            forwarder.assert(&mut self.headers, principal, route.upstream, minted, now)?;
+            let fields = forwarder.identify(principal, route.upstream, minted, now)?;
+            for (name, value) in fields.iter() {
+                self.headers.insert(name, value.clone());
+            }
         }
         if self.trailers && upstream.multiplexed {
             self.headers
                 .insert(http::header::TE, HeaderValue::from_static("trailers"));
         }
-        let host = upstream
-            .host
-            .clone()
-            .unwrap_or_else(|| self.host.header_value());
-        self.headers.insert(HOST, host);
+        if let Some(host) = &upstream.host {
+            self.headers.insert(HOST, host.clone());
+        }
         if self.websocket.is_some() {
             self.headers
                 .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             self.headers
                 .insert(UPGRADE, HeaderValue::from_static("websocket"));
-        } else {
+        } else if self.seen.has(Seen::SEC_WEBSOCKET_PROTOCOL) {
             self.headers.remove(SEC_WEBSOCKET_PROTOCOL);
         }
         body::frame(
             &mut self.headers,
+            self.seen,
             &self.method,
             &self.body,
             Version::HTTP_11,
         );
         let target = target(
-            &self.path,
+            self.path.as_str(),
             route.strip_prefix.as_deref(),
             self.query.as_deref(),
         );
         let mut head = http::Request::new(()).into_parts().0;
         head.method = self.method;
-        head.uri = target.parse::<Uri>().map_err(|_| ForwardError::Target)?;
+        head.uri = Uri::from_maybe_shared(Bytes::from(target)).map_err(|_| ForwardError::Target)?;
         head.version = Version::HTTP_11;
         head.headers = self.headers;
         let request_id = (

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use http::header::{COOKIE, FORWARDED, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-use crate::wire::{RawParts, Scheme, pseudonym};
+use crate::wire::{Memo, RawParts, Scheme, Seen, Trail, pseudonym};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -20,24 +20,42 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Writes the trail of `raw` into the headers of what is sent upstream; call it after the reserved
-/// names are gone and credentials have been dealt with. `upstream_host` is the upstream's own
-/// `host`, where it has one. The `cookie` lines that are left become one.
+/// names are gone and credentials have been dealt with. The `cookie` lines that are left become one.
 pub(crate) fn write(
     headers: &mut HeaderMap,
     raw: &RawParts,
+    memo: &Memo,
     request_id_header: &HeaderName,
-    upstream_host: Option<&HeaderValue>,
 ) {
-    let authority = raw.host.header_value();
-    headers.insert(X_FORWARDED_FOR, text(&forwarded_for(raw)));
+    let direct = raw.client == raw.peer && raw.proxies.is_empty();
+    let Trail {
+        forwarded_for,
+        forwarded,
+        port,
+    } = if direct {
+        memo.trail(&raw.host, || trail(raw))
+    } else {
+        trail(raw)
+    };
+    headers.insert(X_FORWARDED_FOR, forwarded_for);
     headers.insert(X_FORWARDED_PROTO, scheme(raw.scheme));
-    headers.insert(X_FORWARDED_PORT, port(raw));
-    headers.insert(FORWARDED, text(&forwarded(raw)));
+    headers.insert(X_FORWARDED_PORT, port);
+    headers.insert(FORWARDED, forwarded);
     headers.insert(request_id_header.clone(), raw.request_id.header_value());
-    headers.insert(HOST, upstream_host.unwrap_or(&authority).clone());
-    headers.insert(X_FORWARDED_HOST, authority);
+    headers.insert(HOST, raw.host.header_value());
+    headers.insert(X_FORWARDED_HOST, raw.host.header_value());
     headers.append(VIA, via(raw.version));
-    join_cookies(headers);
+    if raw.seen.has(Seen::COOKIE) {
+        join_cookies(headers);
+    }
+}
+
+fn trail(raw: &RawParts) -> Trail {
+    Trail {
+        forwarded_for: text(&forwarded_for(raw)),
+        forwarded: text(&forwarded(raw)),
+        port: port(raw),
+    }
 }
 
 /// Makes one `cookie` line of many (RFC 9113, section 8.2.3): servers behind HTTP/1.1 join two
@@ -86,7 +104,7 @@ fn forwarded_for(raw: &RawParts) -> String {
         if !chain.is_empty() {
             chain.push_str(", ");
         }
-        push_address(&mut chain, address);
+        push(&mut chain, address);
     }
     chain
 }
@@ -105,7 +123,7 @@ fn forwarded(raw: &RawParts) -> String {
             ("for=", "")
         };
         line.push_str(open);
-        push_address(&mut line, address);
+        push(&mut line, address);
         line.push_str(close);
         if first {
             let authority = raw.host.authority();
@@ -125,23 +143,9 @@ fn forwarded(raw: &RawParts) -> String {
     line
 }
 
-/// Appends an address; the formatting of an IPv4 address costs more than its digits.
-fn push_address(text: &mut String, address: IpAddr) {
-    let IpAddr::V4(address) = address else {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{address}");
-        return;
-    };
-    for (place, octet) in address.octets().into_iter().enumerate() {
-        if place > 0 {
-            text.push('.');
-        }
-        for (value, divisor) in [(100, 100), (10, 10), (0, 1)] {
-            if octet >= value {
-                text.push(char::from(b'0' + octet / divisor % 10));
-            }
-        }
-    }
+fn push(text: &mut String, address: IpAddr) {
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{address}");
 }
 
 fn scheme(scheme: Scheme) -> HeaderValue {
@@ -179,6 +183,7 @@ mod tests {
             tls,
             server_name: None,
             trusted_proxies: Arc::from(["10.0.0.0/8".parse().unwrap()]),
+            memo: crate::wire::Memo::default(),
         };
         let limits = Limits {
             header_size: 4096,
@@ -195,10 +200,9 @@ mod tests {
             .into_parts()
     }
 
-    fn written(raw: &RawParts, upstream_host: Option<&str>) -> HeaderMap {
+    fn written(raw: &RawParts) -> HeaderMap {
         let mut headers = raw.headers.clone();
-        let host = upstream_host.map(|host| host.parse().unwrap());
-        write(&mut headers, raw, &REQUEST_ID, host.as_ref());
+        write(&mut headers, raw, &Memo::default(), &REQUEST_ID);
         headers
     }
 
@@ -223,7 +227,7 @@ mod tests {
                 ("x-request-id", "theirs"),
             ],
         );
-        let headers = written(&raw, None);
+        let headers = written(&raw);
         assert_eq!(only(&headers, "x-forwarded-for"), "192.0.2.1");
         assert_eq!(only(&headers, "x-forwarded-proto"), "https");
         assert_eq!(only(&headers, "x-forwarded-host"), "a.example");
@@ -246,7 +250,7 @@ mod tests {
                 ("x-forwarded-for", "9.9.9.9, 2001:db8::1, 10.0.0.2"),
             ],
         );
-        let headers = written(&raw, Some("app.internal"));
+        let headers = written(&raw);
         assert_eq!(
             only(&headers, "x-forwarded-for"),
             "2001:db8::1, 10.0.0.2, 10.0.0.1"
@@ -257,36 +261,22 @@ mod tests {
         );
         assert_eq!(only(&headers, "x-forwarded-host"), "a.example:8080");
         assert_eq!(only(&headers, "x-forwarded-port"), "8080");
-        assert_eq!(only(&headers, "host"), "app.internal");
     }
 
     #[test]
     fn a_trusted_peer_without_a_chain_is_the_client() {
         let raw = raw("10.0.0.1:4000", false, &[("host", "a")]);
-        assert_eq!(only(&written(&raw, None), "x-forwarded-for"), "10.0.0.1");
+        assert_eq!(only(&written(&raw), "x-forwarded-for"), "10.0.0.1");
     }
 
     #[test]
     fn f20_via_is_appended() {
         let raw = raw("192.0.2.1:1", false, &[("host", "a"), ("via", "1.0 fred")]);
-        let headers = written(&raw, None);
+        let headers = written(&raw);
         let lines: Vec<_> = headers.get_all(VIA).iter().collect();
         assert_eq!(lines[0], "1.0 fred");
         assert_eq!(lines[1].to_str().unwrap(), format!("1.1 {}", pseudonym()));
         assert!(via(Version::HTTP_2).to_str().unwrap().starts_with("2.0 "));
-    }
-
-    #[test]
-    fn addresses_are_written_as_everywhere() {
-        for octet in 0..=255_u8 {
-            let address = IpAddr::from([octet, 255 - octet, octet / 10, 7]);
-            let mut text = String::new();
-            push_address(&mut text, address);
-            assert_eq!(text, address.to_string());
-        }
-        let mut text = String::new();
-        push_address(&mut text, "2001:db8::1".parse().unwrap());
-        assert_eq!(text, "2001:db8::1");
     }
 
     #[test]
@@ -296,6 +286,6 @@ mod tests {
             false,
             &[("host", "a"), ("cookie", "a=1"), ("cookie", "b=2")],
         );
-        assert_eq!(only(&written(&raw, None), "cookie"), "a=1; b=2");
+        assert_eq!(only(&written(&raw), "cookie"), "a=1; b=2");
     }
 }

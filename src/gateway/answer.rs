@@ -9,7 +9,6 @@ use crate::auth::{Grant, Principal};
 use crate::forward;
 use crate::reason::Reason;
 use crate::reject::{self, Rejection};
-use crate::telemetry::ReasonLabel;
 
 /// `X-Auth-Token-Stale: account` tells a client that its token names another account than the live
 /// one.
@@ -24,12 +23,7 @@ impl Gateway {
             Err(error) => (None, Rejection::from(error)),
         };
         let reason = rejection.reason;
-        self.metrics
-            .decisions
-            .get_or_create(&ReasonLabel {
-                reason: reason.code(),
-            })
-            .inc();
+        self.metrics.decided(reason);
         if reason == Reason::InternalError {
             tracing::error!(request_id = %case.request_id(), detail = %rejection.detail, "internal error");
         }
@@ -53,7 +47,7 @@ impl Gateway {
                 .headers_mut()
                 .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Ok(id) = HeaderValue::from_str(case.request_id()) {
+        if let Some(id) = case.request_id_value() {
             response.headers_mut().insert(&self.request_id_header, id);
         }
         let line = case.refused(reason, response.status(), &rejection.detail);
@@ -73,19 +67,14 @@ impl Gateway {
         slot: Slot,
     ) -> (Response<B>, Line) {
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(case.request_id()) {
+        if let Some(id) = case.request_id_value() {
             headers.insert(&self.request_id_header, id);
         }
         if grant.principal().is_some_and(Principal::stale) {
             headers.insert(TOKEN_STALE, HeaderValue::from_static("account"));
         }
         let reason = grant.reason();
-        self.metrics
-            .decisions
-            .get_or_create(&ReasonLabel {
-                reason: reason.code(),
-            })
-            .inc();
+        self.metrics.decided(reason);
         let line = case.allowed(reason, response.status(), self.warn_age);
         slot.fill(&line);
         (response, line)

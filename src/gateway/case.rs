@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::listed::Tag;
-use crate::audit::{Claimed, Line};
+use crate::audit::{Claimed, Line, LinePath};
 use crate::auth::{Evidence, Grant};
 use crate::config::Cors;
 use crate::credential::{Finder, Form, Presented};
@@ -20,17 +20,14 @@ use crate::reject::{Audience, Rejection, status};
 use crate::route::Route;
 use crate::telemetry::{Clock, UnixTime};
 use crate::token::Verifier;
-use crate::wire::{ConnectionInfo, RawRequest, RequestId, Unreadable};
-
-/// Longest path in an audit line, in bytes.
-const PATH: usize = 2048;
+use crate::wire::{ConnectionInfo, RawRequest, RequestId, Seen, Unreadable};
 
 /// What is known of a request so far.
 pub(crate) struct Case {
     started: Instant,
-    request_id: Arc<str>,
+    request_id: Option<RequestId>,
     method: Method,
-    path: String,
+    path: LinePath,
     client: IpAddr,
     /// What the answer looks like.
     pub(super) audience: Audience,
@@ -61,9 +58,9 @@ impl Case {
     pub(crate) fn begin(info: &ConnectionInfo) -> Self {
         Self {
             started: Instant::now(),
-            request_id: Arc::from(""),
+            request_id: None,
             method: Method::GET,
-            path: String::new(),
+            path: LinePath::Shown(String::new()),
             client: info.peer.ip(),
             audience: Audience::default(),
             route: None,
@@ -79,13 +76,18 @@ impl Case {
     }
 
     pub(crate) fn request_id(&self) -> &str {
-        &self.request_id
+        self.request_id.as_ref().map_or("", RequestId::as_str)
+    }
+
+    /// The request's id as a header value, once it has one.
+    pub(super) fn request_id_value(&self) -> Option<HeaderValue> {
+        self.request_id.as_ref().map(RequestId::header_value)
     }
 
     /// How a stream that this becomes is listed.
     pub(super) fn tag(&self) -> Tag {
         Tag {
-            request_id: Arc::clone(&self.request_id),
+            request_id: Arc::from(self.request_id()),
             client: self.client,
         }
     }
@@ -104,8 +106,9 @@ impl Case {
         } = unreadable;
         let mut rejection = Rejection::of(error.reason(), error.to_string());
         rejection.closes = error.breaks_connection();
-        self.request_id = request_id.as_str().into();
-        (self.method, self.path, self.client) = (method, path, client);
+        self.request_id = Some(request_id);
+        self.path = LinePath::Shown(path);
+        (self.method, self.client) = (method, client);
         self.audience = Audience {
             wants_html,
             cors_origin: origin.filter(|origin| is_listed(cors, origin)),
@@ -115,19 +118,19 @@ impl Case {
 
     /// Notes a request that is answered before it is read as one.
     pub(super) fn early(&mut self, method: &Method, path: &str) {
-        self.request_id = RequestId::fresh().as_str().into();
-        (self.method, self.path) = (method.clone(), cut(path));
+        self.request_id = Some(RequestId::fresh());
+        (self.method, self.path) = (method.clone(), LinePath::Shown(path.to_owned()));
     }
 
     /// Notes a request that was read.
     pub(super) fn read(&mut self, raw: &RawRequest, cors: &Cors, finder: &Finder) {
-        self.request_id = raw.request_id().as_str().into();
+        self.request_id = Some(raw.request_id().clone());
         self.method = raw.method().clone();
-        self.path = cut(raw.path().as_str());
+        self.path = LinePath::Read(raw.path().clone());
         self.client = raw.client();
-        let origin = raw
-            .headers()
-            .get(http::header::ORIGIN)
+        let origin = Some(raw)
+            .filter(|raw| raw.seen().has(Seen::ORIGIN))
+            .and_then(|raw| raw.headers().get(http::header::ORIGIN))
             .filter(|origin| is_listed(cors, origin));
         self.audience = Audience {
             wants_html: raw.wants_html(),
@@ -243,17 +246,15 @@ impl Case {
     fn line(&self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
         let now = Clock.now().unwrap_or(UnixTime::from_secs(0));
         let verified = self.evidence.verified.as_ref();
-        let token = verified.and_then(|verified| verified.token());
         let acting = self.acting.as_ref();
         Line {
-            time: now.rfc3339(),
-            request_id: Arc::clone(&self.request_id),
+            time: now,
+            request_id: self.request_id.clone().unwrap_or_else(RequestId::fresh),
             decision,
             reason,
             tenant: self.evidence.tenant.clone(),
             user: acting.map(|acting| acting.user.clone()),
             account: acting.and_then(|acting| acting.account.clone()),
-            token_account: token.and_then(|token| token.account().cloned()),
             token_age_s: verified
                 .and_then(|verified| verified.issued_at())
                 .map(|issued| now.since(issued).as_secs()),
@@ -265,13 +266,11 @@ impl Case {
             bypass: acting.is_some_and(|acting| acting.bypass),
             stale: acting.is_some_and(|acting| acting.stale),
             stale_context: false,
-            credential: verified.map(|verified| Arc::clone(verified.name())),
-            issuer: token.map(|token| Arc::clone(token.issuer_name())),
-            jti: token.and_then(|token| token.jti()).map(Arc::from),
+            verified: verified.cloned(),
             session: self.evidence.session.clone(),
             claimed: None,
             route: self.route.as_ref().map(|route| Arc::clone(route.name())),
-            method: self.method.to_string(),
+            method: self.method.clone(),
             path: self.path.clone(),
             status: status.as_u16(),
             upstream: self.upstream.clone(),
@@ -289,13 +288,6 @@ fn is_listed(cors: &Cors, origin: &HeaderValue) -> bool {
         .any(|listed| listed.as_bytes() == origin.as_bytes())
 }
 
-fn cut(path: &str) -> String {
-    let mut end = path.len().min(PATH);
-    while !path.is_char_boundary(end) {
-        end -= 1;
-    }
-    path.get(..end).unwrap_or_default().to_owned()
-}
 /// Whether a browser could take this path for `//host/…`, at once or after one decoding.
 fn names_a_host(path: &str) -> bool {
     let second = path.strip_prefix('/').unwrap_or(path);

@@ -11,7 +11,7 @@ use crate::forward::reissue_source;
 use crate::reason::Reason;
 use crate::reject::Rejection;
 use crate::route::Matched;
-use crate::telemetry::{ReasonLabel, UnixTime};
+use crate::telemetry::UnixTime;
 
 /// Where the public keys of the assertion stand (RFC 8615).
 const JWKS: &str = "/.well-known/countersign/jwks.json";
@@ -48,12 +48,7 @@ impl Gateway {
         } else {
             Reason::MethodNotAllowed
         };
-        self.metrics
-            .decisions
-            .get_or_create(&ReasonLabel {
-                reason: reason.code(),
-            })
-            .inc();
+        self.metrics.decided(reason);
         let line = if reason.allows() {
             case.allowed(reason, response.status(), None)
         } else {

@@ -59,6 +59,7 @@ pub async fn explain(gateway: &Gateway, request: Request<()>, tls: bool) -> Expl
         tls,
         server_name: None,
         trusted_proxies: Arc::new([]),
+        memo: crate::wire::Memo::default(),
     };
     let mut trace = Trace::recording();
     let mut case = Case::begin(&info);

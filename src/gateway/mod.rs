@@ -212,7 +212,7 @@ async fn straight_line(
         .upstream_names
         .get(decided.matched.route.config().upstream)
         .cloned();
-    let sent = stream::send_under_lease(core, forward, &decided.grant, case.tag()).await;
+    let sent = stream::send_under_lease(core, forward, &decided.grant, || case.tag()).await;
     // A body that failed on the client's side explains a failure better than the upstream does.
     let response = sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
     gateway.check_echo(&response, &decided.grant, case)?;
@@ -293,7 +293,7 @@ impl Gateway {
             origin: self.origin_facts(&raw),
             csrf,
         };
-        let mut clean = self.forwarder.sanitize(raw, body);
+        let mut clean = self.forwarder.sanitize(raw, body, info);
         // 4 to 7. Who it acts as.
         let mut lease = None;
         let slot = streams.then_some(&mut lease);

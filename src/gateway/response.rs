@@ -52,22 +52,20 @@ impl Gateway {
     pub(super) fn guard<B>(&self, mut response: Response<B>, matched: &Matched) -> Response<B> {
         let upgraded = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
-        let (connection, upgrade) = (
-            headers.get(http::header::CONNECTION).cloned(),
-            headers.get(http::header::UPGRADE).cloned(),
-        );
+        // A handshake's own fields were checked by the room that received them.
+        let handshake = [http::header::CONNECTION, http::header::UPGRADE]
+            .into_iter()
+            .filter(|_| upgraded)
+            .filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
+        let handshake: Vec<_> = handshake.collect();
         guard::strip(headers, self.forwarder.reserved());
-        if upgraded {
-            // The handshake's own fields were checked by the room that received them.
-            headers.extend(connection.map(|value| (http::header::CONNECTION, value)));
-            headers.extend(upgrade.map(|value| (http::header::UPGRADE, value)));
-        }
+        headers.extend(handshake);
         guard::expose(headers);
         let route = &matched.route;
         let members = !matches!(route.access(), Access::Public(_)) && matched.preflight.is_none();
         if members && !route.config().cache_upstream {
             guard::keep_private(headers);
-            guard::vary(headers, route.vary());
+            guard::vary(headers, route.vary(), route.vary_line());
         }
         response
     }

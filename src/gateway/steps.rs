@@ -13,7 +13,7 @@ use crate::forward::{BodyFault, BodyWatch, RequestBody, UploadRules};
 use crate::reason::Reason;
 use crate::reject::Rejection;
 use crate::route::Matched;
-use crate::wire::RawRequest;
+use crate::wire::{RawRequest, Seen};
 
 impl Gateway {
     /// The client's body under its route's limits.
@@ -76,7 +76,7 @@ impl Gateway {
         OriginFacts {
             websocket: raw.websocket().is_some(),
             safe_method: matches!(*raw.method(), Method::GET | Method::HEAD | Method::OPTIONS),
-            has_origin: raw.headers().contains_key(http::header::ORIGIN),
+            has_origin: raw.seen().has(Seen::ORIGIN),
             origin_allowed: origin.is_some_and(|origin| {
                 origin == raw.own_origin() || self.origins.iter().any(|allowed| allowed == origin)
             }),

@@ -43,7 +43,7 @@ pub(super) async fn send_under_lease(
     core: &Rc<Core>,
     forward: ForwardRequest,
     grant: &Grant,
-    tag: Tag,
+    tag: impl FnOnce() -> Tag,
 ) -> Result<Response<UpstreamBody>, Rejection> {
     let mut answer = std::pin::pin!(core.pools.send(forward));
     let Grant::Member(route, principal) = grant else {
@@ -55,7 +55,7 @@ pub(super) async fn send_under_lease(
         () = sleep(PATIENCE) => {}
     }
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
-    let _listed = core.gateway.open_streams.enter(Kind::Request, tag, grant);
+    let _listed = core.gateway.open_streams.enter(Kind::Request, tag(), grant);
     // Boxed: rare, and its future would be a large part of every request's.
     let end = Box::pin(ended(core, &standing, None, &held));
     tokio::select! {
@@ -358,7 +358,7 @@ struct Watched {
 
 fn tag(line: &Line) -> Tag {
     Tag {
-        request_id: Arc::clone(&line.request_id),
+        request_id: Arc::from(line.request_id.as_str()),
         client: line.client,
     }
 }
@@ -375,7 +375,7 @@ impl Drop for Counted {
 /// The line of a stream that has ended.
 fn closed(core: &Core, mut line: Line, started: Instant) {
     if let Ok(now) = Clock.now() {
-        line.time = now.rfc3339();
+        line.time = now;
     }
     line.decision = "stream_closed";
     line.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

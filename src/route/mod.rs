@@ -9,7 +9,7 @@ mod tenant;
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 pub use table::{RouteError, RouteTable};
 pub use tenant::{TenantAnswer, TenantError, Tenants};
@@ -23,6 +23,7 @@ pub struct Route {
     config: config::Route,
     access: Access,
     vary: Arc<[HeaderName]>,
+    vary_line: Option<HeaderValue>,
     endpoint: bool,
 }
 
@@ -121,12 +122,22 @@ impl Route {
             config::Access::Optional => Access::Optional(OptionalAccess { _private: () }),
             config::Access::Public => Access::Public(PublicAccess { _private: () }),
         };
+        let names: Vec<&str> = vary.iter().map(HeaderName::as_str).collect();
+        let vary_line = Some(names.join(", ")).filter(|line| !line.is_empty());
         Self {
             config,
             access,
+            // Names and commas are always a header value.
+            vary_line: vary_line.and_then(|line| HeaderValue::from_str(&line).ok()),
             vary,
             endpoint,
         }
+    }
+
+    /// The same as one `Vary` field.
+    #[must_use]
+    pub const fn vary_line(&self) -> Option<&HeaderValue> {
+        self.vary_line.as_ref()
     }
 
     /// The request fields that its responses depend on: every place where it accepts a credential or

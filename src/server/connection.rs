@@ -93,6 +93,7 @@ impl Door {
             tls,
             server_name,
             trusted_proxies: Arc::clone(&self.trusted_proxies),
+            memo: crate::wire::Memo::default(),
         };
         match &self.tls {
             None if self.h2c => {
@@ -219,9 +220,9 @@ impl Door {
             .serve_connection(io, service)
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            outcome = connection.as_mut() => return outcome,
-            () = self.core.drain().closing() => connection.as_mut().graceful_shutdown(),
+        match self.core.drain().or_closing(connection.as_mut()).await {
+            Some(outcome) => return outcome,
+            None => connection.as_mut().graceful_shutdown(),
         }
         connection.await
     }
@@ -246,9 +247,9 @@ impl Door {
             .max_header_list_size(list_size)
             .serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            outcome = connection.as_mut() => return outcome,
-            () = self.core.drain().closing() => connection.as_mut().graceful_shutdown(),
+        match self.core.drain().or_closing(connection.as_mut()).await {
+            Some(outcome) => return outcome,
+            None => connection.as_mut().graceful_shutdown(),
         }
         connection.await
     }

@@ -3,6 +3,7 @@
 //! Tokens are judged by wall time, TTLs and deadlines by `std::time::Instant`. A clock before 1970
 //! is an error that refuses requests, never a panic.
 
+use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds and nanoseconds since 1970-01-01T00:00:00Z, never negative.
@@ -66,6 +67,32 @@ impl UnixTime {
             .map_or_else(|_| self.0.as_secs().to_string(), |t| format!("{t:.3}"))
     }
 
+    /// Appends [`Self::rfc3339`]. Its whole second is formatted once and remembered, since many lines
+    /// of one second follow one another.
+    pub fn push_rfc3339(self, text: &mut Vec<u8>) {
+        thread_local! {
+            static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+        }
+        SECOND.with_borrow_mut(|(second, formatted)| {
+            if *second != self.as_secs() || formatted.is_empty() {
+                *second = self.as_secs();
+                *formatted = Self::from_secs(*second).rfc3339();
+            }
+            let Some(whole) = formatted.strip_suffix(".000Z") else {
+                // A time that has no date.
+                text.extend_from_slice(formatted.as_bytes());
+                return;
+            };
+            text.extend_from_slice(whole.as_bytes());
+            text.push(b'.');
+            let millis = self.0.subsec_millis();
+            for digit in [millis / 100, millis / 10 % 10, millis % 10] {
+                text.push(b'0' + u8::try_from(digit).unwrap_or_default());
+            }
+            text.push(b'Z');
+        });
+    }
+
     /// Parses RFC 3339, as records write it. `None` when it is not that, or before 1970.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
@@ -110,6 +137,23 @@ mod tests {
         let far = UnixTime::parse_rfc3339("2999-01-01T00:00:00.25Z").unwrap();
         assert_eq!(far.as_secs(), 32_472_144_000);
         assert_eq!(far.rfc3339(), "2999-01-01T00:00:00.250Z");
+    }
+
+    #[test]
+    fn appended_times_are_those_that_are_formatted() {
+        let second = 1_767_225_600_u64;
+        let times = [0.0, 0.001, 0.25, 0.999, 1.0, -1.0, 0.5].map(|after| {
+            #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+            UnixTime::from_secs_f64(second as f64 + after).unwrap()
+        });
+        for time in times
+            .into_iter()
+            .chain([UnixTime::from_secs(0), UnixTime::from_secs(u64::MAX)])
+        {
+            let mut text = Vec::new();
+            time.push_rfc3339(&mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), time.rfc3339());
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Labels are bounded sets: reasons, route names, upstream names. Never a user, a tenant, a path, a
 //! host or a key id.
 
+use std::sync::OnceLock;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,11 +12,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::reason::Reason;
+
 /// The label of a family that is split by reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReasonLabel {
+struct ReasonLabel {
     /// The reason's code.
-    pub reason: &'static str,
+    reason: &'static str,
 }
 
 /// Upper bounds of the histogram of invalidations, in seconds.
@@ -27,7 +31,10 @@ const APPLIED_AFTER: [f64; 12] = [
 pub struct Metrics {
     registry: Registry,
     /// Decisions by reason.
-    pub decisions: Family<ReasonLabel, Counter>,
+    decisions: Family<ReasonLabel, Counter>,
+    /// The same, by the reason's place in [`Reason::ALL`], once there has been one: what every
+    /// request counts takes no lock and hashes nothing.
+    by_reason: Vec<OnceLock<Counter>>,
     /// Open client connections.
     pub connections: Gauge,
     /// Connections refused at the limit, or lost to an accept error.
@@ -137,6 +144,7 @@ impl Metrics {
         Self {
             registry,
             decisions,
+            by_reason: Reason::ALL.iter().map(|_| OnceLock::new()).collect(),
             connections,
             connections_refused,
             protocol_errors,
@@ -158,6 +166,20 @@ impl Metrics {
             audit_lines,
             audit_dropped,
         }
+    }
+
+    /// A request was decided.
+    pub fn decided(&self, reason: Reason) {
+        let family = || {
+            let label = ReasonLabel {
+                reason: reason.code(),
+            };
+            self.decisions.get_or_create(&label).clone()
+        };
+        match self.by_reason.get(reason as usize) {
+            Some(counter) => counter.get_or_init(family).inc(),
+            None => family().inc(),
+        };
     }
 
     /// A message took effect this long after it arrived.

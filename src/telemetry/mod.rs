@@ -11,6 +11,6 @@ mod trace;
 
 pub use clock::{Clock, ClockError, UnixTime};
 pub use log::{LogFormat, install};
-pub use metrics::{Metrics, ReasonLabel};
+pub use metrics::Metrics;
 pub use redacted::Redacted;
 pub use trace::{Step, Trace};

@@ -52,7 +52,7 @@ impl<K, V> Default for Generations<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V: Clone> Recent<K, V> {
+impl<K: Hash + Eq, V> Recent<K, V> {
     /// A memory of about so many bytes; with 0 it remembers nothing.
     #[must_use]
     pub fn of_bytes(bytes: usize) -> Self {
@@ -62,21 +62,27 @@ impl<K: Hash + Eq, V: Clone> Recent<K, V> {
         }
     }
 
-    /// What is remembered under `key`, if `holds` says that it may still be used.
-    pub fn find<Q>(&self, key: &Q, holds: impl FnOnce(&V) -> bool) -> Option<V>
+    /// What `read` takes from what is remembered under `key`, if `holds` says that it may still be
+    /// used.
+    pub fn find<Q, T>(
+        &self,
+        key: &Q,
+        holds: impl FnOnce(&V) -> bool,
+        read: impl FnOnce(&V) -> T,
+    ) -> Option<T>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let mut generations = self.generations.borrow_mut();
         if let Some(entry) = generations.young.get(key) {
-            return holds(&entry.value).then(|| entry.value.clone());
+            return holds(&entry.value).then(|| read(&entry.value));
         }
         let (key, entry) = generations.old.remove_entry(key)?;
         if !holds(&entry.value) {
             return None;
         }
-        let found = entry.value.clone();
+        let found = read(&entry.value);
         generations.insert(self.most, key, entry);
         Some(found)
     }
@@ -124,31 +130,42 @@ mod tests {
         let recent = Recent::of_bytes(20 * (OVERHEAD + 100));
         for key in 0..1000 {
             recent.keep(key, key * 2, 100);
-            assert_eq!(recent.find(&0, |_| true), Some(0), "after {key}");
+            assert_eq!(
+                recent.find(&0, |_| true, |value| *value),
+                Some(0),
+                "after {key}"
+            );
             assert!(kept(&recent).len() <= 20, "after {key}");
         }
-        assert_eq!(recent.find(&999, |_| true), Some(1998));
-        assert_eq!(recent.find(&500, |_| true), None);
+        assert_eq!(recent.find(&999, |_| true, |value| *value), Some(1998));
+        assert_eq!(recent.find(&500, |_| true, |value| *value), None);
     }
 
     #[test]
     fn what_does_not_hold_is_not_found() {
         let recent = Recent::of_bytes(10_000);
         recent.keep(1, 1, 1);
-        assert_eq!(recent.find(&1, |_| false), None);
-        assert_eq!(recent.find(&1, |value| *value == 1), Some(1));
+        assert_eq!(recent.find(&1, |_| false, |value| *value), None);
+        assert_eq!(
+            recent.find(&1, |value| *value == 1, |value| *value),
+            Some(1)
+        );
         recent.keep(1, 2, 1);
-        assert_eq!(recent.find(&1, |_| true), Some(2));
+        assert_eq!(recent.find(&1, |_| true, |value| *value), Some(2));
     }
 
     #[test]
     fn nothing_is_kept_without_room() {
         let recent = Recent::of_bytes(0);
         recent.keep(1, 1, 1);
-        assert_eq!(recent.find(&1, |_| true), None);
+        assert_eq!(recent.find(&1, |_| true, |value| *value), None);
         let small = Recent::of_bytes(1_000);
         small.keep(1, 1, 500);
-        assert_eq!(small.find(&1, |_| true), None, "larger than a generation");
+        assert_eq!(
+            small.find(&1, |_| true, |value| *value),
+            None,
+            "larger than a generation"
+        );
     }
 
     /// The same key again and again must not count as growth.

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use http::HeaderValue;
 
@@ -19,12 +20,17 @@ const MAX_NAME: usize = 253;
 /// Longest label (RFC 1035, section 2.3.4).
 const MAX_LABEL: usize = 63;
 
-/// A normalised host and port.
+/// A normalised host and port; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Host {
+pub struct Host(Arc<Named>);
+
+#[derive(PartialEq, Eq)]
+struct Named {
     authority: Box<str>,
     name_len: usize,
     port: Option<u16>,
+    /// The authority once more.
+    value: HeaderValue,
 }
 
 impl Host {
@@ -45,47 +51,60 @@ impl Host {
             // Writing to a String cannot fail.
             let _ = write!(authority, ":{port}");
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Named {
+            // Host names and digits are always a header value.
+            value: HeaderValue::from_str(&authority).map_err(|_| INVALID)?,
             authority: authority.into_boxed_str(),
             name_len,
             port,
-        })
+        })))
+    }
+
+    /// Whether this is the very reading that `other` is a clone of.
+    #[must_use]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The name: lower-case, no trailing dot, an IPv6 address in brackets.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.authority.get(..self.name_len).unwrap_or_default()
+        let Named {
+            authority,
+            name_len,
+            ..
+        } = &*self.0;
+        authority.get(..*name_len).unwrap_or_default()
     }
 
     /// The port, unless it is the scheme's default.
     #[must_use]
-    pub const fn port(&self) -> Option<u16> {
-        self.port
+    pub fn port(&self) -> Option<u16> {
+        self.0.port
     }
 
     /// Name and port, as `Host` carries them.
     #[must_use]
     pub fn authority(&self) -> &str {
-        &self.authority
+        &self.0.authority
     }
 
     /// Name and port as a header value.
     #[must_use]
     pub fn header_value(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.authority).unwrap_or_else(|_| HeaderValue::from_static(""))
+        self.0.value.clone()
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.authority)
+        f.write_str(self.authority())
     }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Host({:?})", self.authority)
+        write!(f, "Host({:?})", self.authority())
     }
 }
 
@@ -116,8 +135,9 @@ fn parse_port(digits: &str) -> Result<u16, WireError> {
         .ok_or(WireError::Malformed("a Host with an invalid port"))
 }
 
+const INVALID: WireError = WireError::Malformed("an invalid Host");
+
 fn normalised_name(name: &str) -> Result<String, WireError> {
-    const INVALID: WireError = WireError::Malformed("an invalid Host");
     if let Some(address) = name.strip_prefix('[') {
         let address: Ipv6Addr = address
             .strip_suffix(']')

@@ -12,12 +12,14 @@ mod error;
 mod framing;
 mod heads;
 mod host;
+mod memo;
 mod path;
 mod peer;
 mod proxy_protocol;
 mod read;
 mod request;
 mod request_id;
+mod seen;
 mod upgrade;
 mod via;
 
@@ -28,12 +30,14 @@ pub use cookies::{CookieEdit, Cookies, DuplicateCookie};
 pub use error::{Unreadable, WireError};
 pub use heads::{Heads, WatchedIo};
 pub use host::Host;
+pub use memo::{Memo, Trail};
 pub use path::CanonicalPath;
-pub use peer::{Scheme, is_trusted};
+pub use peer::{Scheme, is_trusted, push_address};
 pub use proxy_protocol::{ProxyHeader, ProxyHeaderError};
 pub(crate) use request::METHOD_OVERRIDES;
 pub use request::{RawParts, RawRequest};
 pub use request_id::RequestId;
+pub use seen::Seen;
 pub use upgrade::WebSocketHandshake;
 pub use via::pseudonym;
 
@@ -50,4 +54,6 @@ pub struct ConnectionInfo {
     pub server_name: Option<Arc<str>>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Arc<[ipnet::IpNet]>,
+    /// What its requests have in common.
+    pub memo: Memo,
 }

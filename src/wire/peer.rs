@@ -5,6 +5,7 @@
 //! left of it is the client's own claim and is never looked at. `X-Forwarded-Host`, `-Prefix` and
 //! `-Uri` are believed from nobody.
 
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
@@ -126,9 +127,43 @@ fn parse_address(entry: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
+/// Appends an address as everybody writes it; the formatter costs more than the digits of an IPv4
+/// address.
+pub fn push_address(text: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        // Writing to a Vec cannot fail.
+        let _ = write!(text, "{address}");
+        return;
+    };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push(b'.');
+        }
+        for (value, divisor) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= value {
+                text.push(b'0' + octet / divisor % 10);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_everywhere() {
+        let written = |address: IpAddr| {
+            let mut text = Vec::new();
+            push_address(&mut text, address);
+            String::from_utf8(text).unwrap()
+        };
+        for octet in 0..=255_u8 {
+            let address = IpAddr::from([octet, 255 - octet, octet / 10, 7]);
+            assert_eq!(written(address), address.to_string());
+        }
+        assert_eq!(written("2001:db8::1".parse().unwrap()), "2001:db8::1");
+    }
 
     fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

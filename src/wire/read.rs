@@ -14,7 +14,7 @@ use super::host::Host;
 use super::path::CanonicalPath;
 use super::peer::{self, Scheme};
 use super::request::SEC_FETCH_SITE;
-use super::{ConnectionInfo, RequestId, WebSocketHandshake, framing, upgrade, via};
+use super::{ConnectionInfo, Memo, RequestId, Seen, WebSocketHandshake, framing, upgrade, via};
 use crate::config::Limits;
 
 /// What a header line costs beside its name and value: `: ` and CRLF.
@@ -56,6 +56,7 @@ pub(super) struct Reading {
     pub(super) path: CanonicalPath,
     pub(super) websocket: Option<WebSocketHandshake>,
     pub(super) content_length: Option<u64>,
+    pub(super) seen: Seen,
 }
 
 /// Reads what must be unambiguous; the first fault is the answer.
@@ -64,45 +65,67 @@ pub(super) fn checked(
     has_body: bool,
     source: &Source,
     limits: &Limits,
+    memo: &Memo,
 ) -> Result<Reading, WireError> {
     let headers = &head.headers;
-    sizes(head, limits)?;
+    let seen = sizes(head, limits)?;
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(WireError::MethodNotAllowed);
     }
     let scheme = source.scheme?;
-    let host = host(head, scheme)?;
+    let host = host(head, scheme, memo)?;
     let target = head.uri.path_and_query().ok_or(TARGET)?;
     let path = CanonicalPath::read(target)?;
-    let content_length = framing::read(headers, head.version)?;
-    for name in [&AUTHORIZATION, &ORIGIN, &SEC_FETCH_SITE] {
-        only(headers, name)?;
+    let content_length = if seen.has(FRAMING) {
+        framing::read(headers, head.version)?
+    } else {
+        None
+    };
+    for (field, name) in [
+        (Seen::AUTHORIZATION, &AUTHORIZATION),
+        (Seen::ORIGIN, &ORIGIN),
+        (Seen::SEC_FETCH_SITE, &SEC_FETCH_SITE),
+    ] {
+        if seen.has(field) {
+            only(headers, name)?;
+        }
     }
-    if headers
-        .get(ORIGIN)
-        .is_some_and(|origin| origin.to_str().is_err())
+    if seen.has(Seen::ORIGIN)
+        && headers
+            .get(ORIGIN)
+            .is_some_and(|origin| origin.to_str().is_err())
     {
         return Err(WireError::Malformed("an Origin that is not visible ASCII"));
     }
-    if via::seen_before(headers) {
+    if seen.has(Seen::VIA) && via::seen_before(headers) {
         return Err(WireError::LoopDetected);
     }
-    let websocket = upgrade::read(headers, &head.method, head.version, has_body)?;
+    let websocket = if seen.has(Seen::UPGRADE) {
+        upgrade::read(headers, &head.method, head.version, has_body)?
+    } else {
+        None
+    };
     Ok(Reading {
         scheme,
         host,
         path,
         websocket,
         content_length,
+        seen,
     })
 }
+
+/// What says how long the body is, or how it is to be sent.
+const FRAMING: Seen = Seen::CONTENT_LENGTH
+    .and(Seen::TRANSFER_ENCODING)
+    .and(Seen::EXPECT);
 
 const TARGET: WireError =
     WireError::Malformed("a request target that is neither a path nor an http URL");
 
 /// Counts what came against the limits, and refuses what HTTP/2 lets through that HTTP/1 cannot
-/// carry: a value with a space at either end (RFC 9113, section 8.2.1).
-fn sizes(head: &Parts, limits: &Limits) -> Result<(), WireError> {
+/// carry: a value with a space at either end (RFC 9113, section 8.2.1). Gives what there is.
+fn sizes(head: &Parts, limits: &Limits) -> Result<Seen, WireError> {
     let uri = &head.uri;
     let authority = uri
         .authority()
@@ -117,10 +140,14 @@ fn sizes(head: &Parts, limits: &Limits) -> Result<(), WireError> {
         return Err(WireError::HeadersTooLarge);
     }
     let mut size = 0;
+    let mut seen = Seen::default();
     for (name, value) in &head.headers {
-        size += name.as_str().len() + value.len() + LINE_OVERHEAD;
+        let name = name.as_str();
+        seen = seen.and(Seen::named(name));
+        size += name.len() + value.len() + LINE_OVERHEAD;
         let value = value.as_bytes();
-        if value.trim_ascii().len() != value.len() {
+        let at_an_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+        if at_an_end(value.first()) || at_an_end(value.last()) {
             return Err(WireError::Malformed(
                 "a header value with a space at its end",
             ));
@@ -129,20 +156,20 @@ fn sizes(head: &Parts, limits: &Limits) -> Result<(), WireError> {
     if size > limits.header_size {
         return Err(WireError::HeadersTooLarge);
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// The one host that `Host`, `:authority` and an absolute-form target agree on (RFC 9112, sections
 /// 3.2 and 3.2.2; RFC 9113, section 8.3.1).
-fn host(head: &Parts, scheme: Scheme) -> Result<Host, WireError> {
+fn host(head: &Parts, scheme: Scheme, memo: &Memo) -> Result<Host, WireError> {
     let uri = &head.uri;
     let header = only(&head.headers, &HOST)?
-        .map(|value| Host::read(value.as_bytes(), scheme))
+        .map(|value| memo.host(value.as_bytes(), scheme))
         .transpose()?;
     let target = match (uri.scheme_str(), uri.authority()) {
         (None, None) => None,
         (Some("http" | "https"), Some(authority)) => {
-            Some(Host::read(authority.as_str().as_bytes(), scheme)?)
+            Some(memo.host(authority.as_str().as_bytes(), scheme)?)
         }
         _ => return Err(TARGET),
     };

@@ -17,7 +17,7 @@ use super::host::Host;
 use super::path::CanonicalPath;
 use super::peer::Scheme;
 use super::read::{Source, checked, only};
-use super::{ConnectionInfo, Cookies, RequestId, WebSocketHandshake, accept};
+use super::{ConnectionInfo, Cookies, RequestId, Seen, WebSocketHandshake, accept};
 use crate::config::Limits;
 
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -68,6 +68,8 @@ pub struct RawParts {
     pub content_length: Option<u64>,
     /// Whether it has a body.
     pub has_body: bool,
+    /// Which fields its headers have.
+    pub seen: Seen,
 }
 
 impl RawRequest {
@@ -81,7 +83,7 @@ impl RawRequest {
         request_id_header: &HeaderName,
     ) -> Result<Self, Box<Unreadable>> {
         let source = Source::of(&head.headers, connection, request_id_header);
-        match checked(&head, has_body, &source, limits) {
+        match checked(&head, has_body, &source, limits, &connection.memo) {
             Ok(reading) => Ok(Self {
                 parts: RawParts {
                     method: head.method,
@@ -90,7 +92,11 @@ impl RawRequest {
                     host: reading.host,
                     path: reading.path,
                     query: head.uri.query().map(str::to_owned),
-                    cookies: Cookies::read(&head.headers),
+                    cookies: if reading.seen.has(Seen::COOKIE) {
+                        Cookies::read(&head.headers)
+                    } else {
+                        Cookies::default()
+                    },
                     headers: head.headers,
                     client: source.client,
                     proxies: source.proxies,
@@ -100,6 +106,7 @@ impl RawRequest {
                     websocket: reading.websocket,
                     content_length: reading.content_length,
                     has_body,
+                    seen: reading.seen,
                 },
             }),
             Err(error) => Err(Box::new(unreadable(head, error, source))),
@@ -202,10 +209,20 @@ impl RawRequest {
         self.parts.has_body
     }
 
+    /// Which fields its headers have.
+    #[must_use]
+    pub const fn seen(&self) -> Seen {
+        self.parts.seen
+    }
+
     /// The `Origin`, as the browser serialised it.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
-        self.text(&ORIGIN)
+        if self.seen().has(Seen::ORIGIN) {
+            self.text(&ORIGIN)
+        } else {
+            None
+        }
     }
 
     /// The origin that a browser which talks to us directly would call the same (RFC 6454,
@@ -218,7 +235,11 @@ impl RawRequest {
     /// `Sec-Fetch-Site`.
     #[must_use]
     pub fn sec_fetch_site(&self) -> Option<&str> {
-        self.text(&SEC_FETCH_SITE)
+        if self.seen().has(Seen::SEC_FETCH_SITE) {
+            self.text(&SEC_FETCH_SITE)
+        } else {
+            None
+        }
     }
 
     /// The method that a CORS preflight asks for: the request is an OPTIONS without a body, with
@@ -242,13 +263,14 @@ impl RawRequest {
     /// Whether a browser is on its way to a page.
     #[must_use]
     pub fn is_navigation(&self) -> bool {
-        accept::is_navigation(self.headers(), self.method())
+        let names_any = Seen::ACCEPT.and(Seen::SEC_FETCH_MODE);
+        self.seen().has(names_any) && accept::is_navigation(self.headers(), self.method())
     }
 
     /// Whether the client would rather see HTML than JSON.
     #[must_use]
     pub fn wants_html(&self) -> bool {
-        accept::wants_html(self.headers())
+        self.seen().has(Seen::ACCEPT) && accept::wants_html(self.headers())
     }
 
     /// Whether the request asks to be treated as another method.

@@ -1,29 +1,40 @@
 //! The id that follows one request through responses, logs and the upstream.
 //!
 //! Believed only from a trusted proxy, and only when it is short and plain; otherwise 128 fresh
-//! random bits. Random bytes are drawn from the system's generator in blocks, per thread.
+//! random bits. Random bytes are drawn from the system's generator and written out in blocks, per
+//! thread, and an id is a part of its block: a request costs neither a call nor an allocation for it.
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Longest id that is believed.
 const MAX_BYTES: usize = 128;
 
-/// Random bytes drawn at once.
-const BLOCK: usize = 1024;
+/// Bytes of a fresh id in hexadecimal.
+const FRESH: usize = 32;
+
+/// Ids that are made at once.
+const BLOCK: usize = 32;
 
 /// A request's id: 1 to 128 plain ASCII characters.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(Arc<str>);
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// A fresh one: 128 random bits in lower-case hexadecimal.
     #[must_use]
     pub fn fresh() -> Self {
-        Self(Arc::from(random_hex::<32>().as_str()))
+        let text = BLOCKS.with_borrow_mut(|block| {
+            if block.len() < FRESH {
+                *block = fresh_block();
+            }
+            block.split_to(FRESH)
+        });
+        // Hexadecimal digits are always a header value.
+        Self(HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("unknown")))
     }
 
     /// The id that a trusted proxy sent, if it sent exactly one that is usable.
@@ -32,34 +43,34 @@ impl RequestId {
         let (Some(line), None) = (lines.next(), lines.next()) else {
             return None;
         };
-        let text = line.to_str().ok()?;
-        let usable = (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(is_plain);
-        usable.then(|| Self(Arc::from(text)))
+        let text = line.as_bytes();
+        let usable = (1..=MAX_BYTES).contains(&text.len()) && text.iter().copied().all(is_plain);
+        usable.then(|| Self(line.clone()))
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Plain characters are text.
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
     }
 
     /// The id as a header value.
     #[must_use]
     pub fn header_value(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.0)
-            .unwrap_or_else(|_| HeaderValue::from_static("invalid-request-id"))
+        self.0.clone()
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -75,40 +86,36 @@ const fn is_plain(byte: u8) -> bool {
 
 /// `N` random lower-case hexadecimal digits.
 pub(super) fn random_hex<const N: usize>() -> String {
-    let mut text = String::with_capacity(N);
-    POOL.with_borrow_mut(|pool| {
-        while text.len() < N {
-            let byte = pool.next();
-            for nibble in [byte >> 4, byte & 0x0f] {
-                text.extend(char::from_digit(u32::from(nibble), 16));
-            }
-        }
-    });
-    text.truncate(N);
-    text
+    let mut random = [0; N];
+    fill(&mut random);
+    random
+        .iter()
+        .map(|byte| char::from_digit(u32::from(byte & 0x0f), 16).unwrap_or('0'))
+        .collect()
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: Vec::new() }) };
+    /// Ids that have not been handed out yet, one behind the other.
+    static BLOCKS: RefCell<Bytes> = const { RefCell::new(Bytes::new()) };
 }
 
-/// Random bytes that have not been handed out yet.
-struct Pool {
-    bytes: Vec<u8>,
-}
-
-impl Pool {
-    fn next(&mut self) -> u8 {
-        if let Some(byte) = self.bytes.pop() {
-            return byte;
-        }
-        self.bytes.resize(BLOCK, 0);
-        // Invariant: a system without random numbers makes no key and no TLS session either;
-        // aws-lc itself ends the process in that case.
-        let filled = aws_lc_rs::rand::fill(&mut self.bytes);
-        assert!(filled.is_ok(), "the system has no random numbers");
-        self.bytes.pop().unwrap_or_default()
+fn fresh_block() -> Bytes {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut random = [0; BLOCK * FRESH / 2];
+    fill(&mut random);
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    let mut text = [0; BLOCK * FRESH];
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(random) {
+        *pair = [digit(byte >> 4), digit(byte & 0x0f)];
     }
+    Bytes::copy_from_slice(&text)
+}
+
+fn fill(random: &mut [u8]) {
+    // Invariant: a system without random numbers makes no key and no TLS session either;
+    // aws-lc itself ends the process in that case.
+    let filled = aws_lc_rs::rand::fill(random);
+    assert!(filled.is_ok(), "the system has no random numbers");
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ fn connection(peer: &str) -> ConnectionInfo {
         tls: false,
         server_name: None,
         trusted_proxies: Arc::from(["10.0.0.0/8".parse().unwrap()]),
+        memo: crate::wire::Memo::default(),
     }
 }
 

@@ -23,6 +23,7 @@ use super::super::hop::{Towards, strip_trailers};
 use super::super::names::Reserved;
 use super::BodyFault;
 use super::idle::Idle;
+use crate::wire::Seen;
 
 /// What a request body must keep to.
 #[derive(Debug, Clone)]
@@ -90,12 +91,27 @@ fn fault_of(error: &hyper::Error) -> BodyFault {
 
 /// Writes the one framing of a request to an upstream of this version; whatever stood there is
 /// gone. hyper's HTTP/1.1 client would send a GET without its body, unless told like this.
-pub fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody, to: Version) {
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(TRANSFER_ENCODING);
+/// `seen` says what the client's headers had.
+pub fn frame(
+    headers: &mut HeaderMap,
+    seen: Seen,
+    method: &Method,
+    body: &RequestBody,
+    to: Version,
+) {
+    for (field, name) in [
+        (Seen::CONTENT_LENGTH, CONTENT_LENGTH),
+        (Seen::TRANSFER_ENCODING, TRANSFER_ENCODING),
+    ] {
+        if seen.has(field) {
+            headers.remove(name);
+        }
+    }
     match (body, body.size_hint().exact()) {
         (RequestBody::Empty, _) => {
-            headers.remove(TRAILER);
+            if seen.has(Seen::TRAILER) {
+                headers.remove(TRAILER);
+            }
             if [Method::POST, Method::PUT, Method::PATCH].contains(method) {
                 headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             }

@@ -247,7 +247,8 @@ async fn c3_c5_c29_c30_the_framing_is_written_anew() {
             };
             let framed = |method, body: &RequestBody, to| {
                 let mut headers = stale();
-                frame(&mut headers, &method, body, to);
+                let seen = crate::wire::Seen::in_map(&headers);
+                frame(&mut headers, seen, &method, body, to);
                 let text = |name| headers.get(name).map(|v| v.to_str().unwrap().to_owned());
                 (text(CONTENT_LENGTH), text(TRANSFER_ENCODING))
             };
