@@ -212,7 +212,10 @@ async fn straight_line(
         .upstream_names
         .get(decided.matched.route.config().upstream)
         .cloned();
-    let sent = stream::send_under_lease(core, forward, &decided.grant, || case.tag()).await;
+    let watch = stream::patience();
+    let watched = decided.grant.principal().map(|_| &watch);
+    let answer = std::pin::pin!(core.pools.send(forward, watched));
+    let sent = stream::under_lease(core, answer, &watch, &decided.grant, || case.tag()).await;
     // A body that failed on the client's side explains a failure better than the upstream does.
     let response = sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
     gateway.check_echo(&response, &decided.grant, case)?;

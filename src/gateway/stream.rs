@@ -8,6 +8,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -25,11 +26,13 @@ use super::{Core, Decided, ResponseBody};
 use crate::audit::Line;
 use crate::auth::{Grant, Standing};
 use crate::directory::Lease;
-use crate::forward::{ForwardRequest, cut};
+use crate::forward::cut;
 use crate::reason::Reason;
 use crate::reject::Rejection;
 use crate::telemetry::Clock;
-use crate::upstream::{self, EndedBy, StreamEnd, TunnelOptions, UpstreamBody};
+use crate::upstream::{
+    self, EndedBy, StreamEnd, TunnelOptions, UpstreamBody, UpstreamError, Watch,
+};
 
 /// How long an ordinary exchange may take before it counts as a stream.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,21 +41,29 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A response of at most this many known bytes is no stream unless it says so.
 const SHORT: u64 = 256 * 1024;
 
-/// Sends a granted request; while the upstream takes its time, the grant is watched.
-pub(super) async fn send_under_lease(
+/// When a request that begins now is looked at again, if it has not been answered.
+pub(super) fn patience() -> Watch {
+    Watch::until(Instant::now() + PATIENCE)
+}
+
+/// Waits for the answer to a granted request; while the upstream takes its time, the grant is watched.
+pub(super) async fn under_lease<A>(
     core: &Rc<Core>,
-    forward: ForwardRequest,
+    mut answer: Pin<&mut A>,
+    watch: &Watch,
     grant: &Grant,
     tag: impl FnOnce() -> Tag,
-) -> Result<Response<UpstreamBody>, Rejection> {
-    let mut answer = std::pin::pin!(core.pools.send(forward));
+) -> Result<Response<UpstreamBody>, Rejection>
+where
+    A: Future<Output = Result<Response<UpstreamBody>, UpstreamError>>,
+{
     let Grant::Member(route, principal) = grant else {
         return Ok(answer.await?);
     };
     tokio::select! {
         biased;
         sent = &mut answer => return Ok(sent?),
-        () = sleep(PATIENCE) => {}
+        () = sleep_until(watch.time()) => watch.is_over(),
     }
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
     let _listed = core.gateway.open_streams.enter(Kind::Request, tag(), grant);

@@ -40,6 +40,8 @@ const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of a response that wait in memory for a slow HTTP/2 reader, per stream.
 const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Fields that hyper has room for in a head without allocating.
+const PARSER_FIELDS: usize = 100;
 /// First and longest pause between two looks at a preface that has begun.
 const PREFACE_LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -105,7 +107,9 @@ impl Door {
             }
             None => self.speak(stream, info(false, None), false, place).await,
             Some((acceptor, _)) => {
-                let handshake = tokio::time::timeout_at(deadline, acceptor.accept(stream)).await;
+                // Boxed: every connection, TLS or not, would else hold the room for both.
+                let handshake =
+                    Box::pin(tokio::time::timeout_at(deadline, acceptor.accept(stream))).await;
                 let Ok(Ok(stream)) = handshake else {
                     metrics.protocol_errors.inc();
                     tracing::debug!(%peer, "the TLS handshake failed");
@@ -116,8 +120,8 @@ impl Door {
                     .server_name()
                     .map(|name| Arc::from(name.to_ascii_lowercase()));
                 let multiplexed = session.alpn_protocol() == Some(b"h2");
-                self.speak(stream, info(true, server_name), multiplexed, place)
-                    .await;
+                let speak = self.speak(stream, info(true, server_name), multiplexed, place);
+                Box::pin(speak).await;
             }
         }
     }
@@ -182,9 +186,9 @@ impl Door {
             reset: reset::<S>,
         };
         let outcome = if multiplexed {
-            self.http2(TokioIo::new(stream), service).await
+            Box::pin(self.http2(TokioIo::new(stream), service)).await
         } else {
-            let heads = Heads::with_lines_up_to(self.head_buffer());
+            let heads = Heads::bounded(self.head_buffer(), self.fields().unwrap_or(PARSER_FIELDS));
             service.heads = Some(heads.clone());
             self.http1(TokioIo::new(WatchedIo::new(stream, heads)), service)
                 .await
@@ -203,6 +207,12 @@ impl Door {
         2 * self.limits.header_size + self.limits.uri + 8192
     }
 
+    /// How many fields hyper must have room for, where that is more than it has by itself: it then
+    /// allocates its tables for every head.
+    fn fields(&self) -> Option<usize> {
+        (self.limits.headers > PARSER_FIELDS).then_some(self.limits.headers)
+    }
+
     async fn http1<S>(
         &self,
         io: TokioIo<WatchedIo<Deadlined<S>>>,
@@ -211,14 +221,16 @@ impl Door {
     where
         S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
     {
-        let connection = hyper::server::conn::http1::Builder::new()
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .max_buf_size(self.head_buffer())
-            .max_headers(self.limits.headers + 64)
-            .half_close(false)
-            .serve_connection(io, service)
-            .with_upgrades();
+            .half_close(false);
+        if let Some(fields) = self.fields() {
+            builder.max_headers(fields);
+        }
+        let connection = builder.serve_connection(io, service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         match self.core.drain().or_closing(connection.as_mut()).await {
             Some(outcome) => return outcome,

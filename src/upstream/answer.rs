@@ -1,5 +1,10 @@
 //! Answer: the wait for a response's head, and whose fault it is when none comes.
 
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -17,21 +22,65 @@ pub(super) enum Failed {
     Late(UpstreamError),
 }
 
+/// The promise of whoever waits for a response to look at it again by a certain time. Until then a
+/// later deadline needs no timer of its own, which hardly any request lives to see.
+#[derive(Debug)]
+pub struct Watch {
+    until: Instant,
+    over: Cell<bool>,
+}
+
+impl Watch {
+    /// A promise until then.
+    #[must_use]
+    pub const fn until(until: Instant) -> Self {
+        Self {
+            until,
+            over: Cell::new(false),
+        }
+    }
+
+    /// Until when.
+    #[must_use]
+    pub const fn time(&self) -> Instant {
+        self.until
+    }
+
+    /// The time has come. The response must be polled after this.
+    pub fn is_over(&self) {
+        self.over.set(true);
+    }
+
+    fn covers(&self, deadline: Instant) -> bool {
+        !self.over.get() && deadline > self.until
+    }
+}
+
 /// Waits for a response's head: while the request's body is on its way, for the next piece of it;
 /// then for the head itself.
 pub(super) async fn head_of<F>(
-    answer: F,
+    mut answer: Pin<&mut F>,
     progress: &Progress,
     timeouts: UpstreamTimeouts,
+    watch: Option<&Watch>,
 ) -> Result<Response<Incoming>, Failed>
 where
     F: Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
 {
-    let mut answer = std::pin::pin!(answer);
     let limit = |(turn, since): (Turn, Instant)| match turn {
         Turn::Client | Turn::Upstream => since + timeouts.body_idle,
         Turn::Done | Turn::Failed => since + timeouts.response_head,
     };
+    let unwatched = poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending if watch.is_some_and(|watch| watch.covers(limit(progress.turn()))) => {
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+    });
+    if let Some(answered) = unwatched.await {
+        return answered.map_err(|error| Failed::Sent(Box::new(error)));
+    }
     let mut sleep = std::pin::pin!(sleep_until(limit(progress.turn())));
     loop {
         tokio::select! {

@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::answer::{Failed, head_of};
+use super::answer::{Failed, Watch, head_of};
 use super::body::{Holder, UpstreamBody};
 use super::connect::dial;
 use super::error::{UpstreamError, with_causes};
@@ -35,6 +35,7 @@ pub(super) struct Attempts<'a> {
     pub(super) target: &'a Target,
     pub(super) metrics: &'a Metrics,
     pub(super) timeouts: UpstreamTimeouts,
+    pub(super) watch: Option<&'a Watch>,
     pub(super) sharers: Option<IsolationKey>,
     pub(super) expectation: Expectation,
     pub(super) progress: Rc<Progress>,
@@ -45,48 +46,53 @@ pub(super) struct Attempts<'a> {
     pub(super) left: u32,
 }
 
-impl Attempts<'_> {
-    pub(super) async fn over_h1(
+impl<'a> Attempts<'a> {
+    /// Not an `async fn`, whose future would hold both arguments twice.
+    pub(super) fn over_h1(
         mut self,
         mut request: Request<RequestBody>,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let (mut fresh, mut dead) = (!self.target.reuse, 0);
-        loop {
-            let (key, mut connection) = self.checkout_h1(fresh).await?;
-            let spare = (connection.reused && self.may_retry_stale()).then(|| Spare::of(&request));
-            self.progress.restart();
-            let answer = connection.send(request);
-            let mut error = match head_of(answer, &self.progress, self.timeouts).await {
-                Ok(response) => return self.accept_h1(response, key, connection),
-                Err(Failed::Late(error)) => return Err(error),
-                Err(Failed::Sent(error)) => error,
-            };
-            if let Some(unsent) = error.take_message() {
-                // Not a byte of it was written: somebody closed the connection, or spoke on it.
-                if connection.reused {
-                    dead += 1;
-                    fresh = dead >= MAX_DEAD;
-                } else if self.target.retries.connect_failure && self.left > 0 {
-                    self.count_retry();
-                } else {
-                    let why = with_causes(&error.into_error());
-                    return Err(UpstreamError::Unreachable(why));
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<'a> {
+        async move {
+            let (mut fresh, mut dead) = (!self.target.reuse, 0);
+            loop {
+                let (key, mut connection) = self.checkout_h1(fresh).await?;
+                let spare =
+                    (connection.reused && self.may_retry_stale()).then(|| Spare::of(&request));
+                self.progress.restart();
+                let answer = std::pin::pin!(connection.send(request));
+                let mut error =
+                    match head_of(answer, &self.progress, self.timeouts, self.watch).await {
+                        Ok(response) => return self.accept_h1(response, key, connection),
+                        Err(Failed::Late(error)) => return Err(error),
+                        Err(Failed::Sent(error)) => error,
+                    };
+                if let Some(unsent) = error.take_message() {
+                    // Not a byte of it was written: somebody closed the connection, or spoke on it.
+                    if connection.reused {
+                        dead += 1;
+                        fresh = dead >= MAX_DEAD;
+                    } else if self.target.retries.connect_failure && self.left > 0 {
+                        self.count_retry();
+                    } else {
+                        let why = with_causes(&error.into_error());
+                        return Err(UpstreamError::Unreachable(why));
+                    }
+                    request = unsent;
+                    continue;
                 }
-                request = unsent;
-                continue;
-            }
-            if self.progress.turn().0 == Turn::Failed {
-                return Err(UpstreamError::RequestBody);
-            }
-            let gauge = connection.gauge();
-            let untouched = !gauge.has_read() && (self.idempotent || !gauge.has_written());
-            match spare.filter(|_| untouched).and_then(Spare::into_request) {
-                Some(spare) => {
-                    self.count_retry();
-                    fresh = true;
-                    request = spare;
+                if self.progress.turn().0 == Turn::Failed {
+                    return Err(UpstreamError::RequestBody);
                 }
-                _ => return Err(UpstreamError::broken(&error.into_error())),
+                let gauge = connection.gauge();
+                let untouched = !gauge.has_read() && (self.idempotent || !gauge.has_written());
+                match spare.filter(|_| untouched).and_then(Spare::into_request) {
+                    Some(spare) => {
+                        self.count_retry();
+                        fresh = true;
+                        request = spare;
+                    }
+                    _ => return Err(UpstreamError::broken(&error.into_error())),
+                }
             }
         }
     }
@@ -101,8 +107,8 @@ impl Attempts<'_> {
             let again = reused && self.may_retry_stale() && self.idempotent;
             let spare = again.then(|| Spare::of(&request));
             self.progress.restart();
-            let answer = lease.sender().try_send_request(request);
-            let mut error = match head_of(answer, &self.progress, self.timeouts).await {
+            let answer = std::pin::pin!(lease.sender().try_send_request(request));
+            let mut error = match head_of(answer, &self.progress, self.timeouts, self.watch).await {
                 Ok(response) => return self.accept_h2(response, lease),
                 Err(Failed::Late(error)) => return Err(error),
                 Err(Failed::Sent(error)) => error,

@@ -7,9 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use futures_util::TryFutureExt as _;
+use futures_util::future::{Either, ready};
+use http::{Request, Response};
 use http_body::Body;
 
+use super::answer::Watch;
 use super::attempts::Attempts;
 use super::body::UpstreamBody;
 use super::error::UpstreamError;
@@ -17,7 +20,7 @@ use super::message::{expects_content, h1_request, h2_request, is_idempotent};
 use super::outgoing::{BoxError, IsolationKey, Outgoing, RequestBody};
 use super::pool::Pool;
 use super::response::Expectation;
-use super::targets::Upstreams;
+use super::targets::{Target, Upstreams};
 use crate::config::UpstreamProtocol;
 use crate::forward::ForwardRequest;
 use crate::telemetry::Metrics;
@@ -26,6 +29,12 @@ use crate::telemetry::Metrics;
 pub struct Pools {
     pools: Vec<Rc<Pool>>,
     metrics: Arc<Metrics>,
+}
+
+/// A request in the form of a protocol.
+enum Message {
+    H1(Request<RequestBody>),
+    H2(Request<RequestBody>),
 }
 
 impl Pools {
@@ -38,14 +47,16 @@ impl Pools {
         Self { pools, metrics }
     }
 
-    /// Sends a request that was sanitised and granted, the only kind there is a way to send.
-    pub async fn send(
-        &self,
+    /// Sends a request that was sanitised and granted, the only kind there is a way to send. `watch` is
+    /// the caller's promise to poll again, if it gives one.
+    pub fn send<'a>(
+        &'a self,
         request: ForwardRequest,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        watch: Option<&'a Watch>,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + 'a {
         let parts = request.into_parts();
         let replayable = parts.body.is_end_stream();
-        self.dispatch(Outgoing {
+        let outgoing = Outgoing {
             head: parts.head,
             body: parts.body,
             upstream: parts.upstream,
@@ -57,17 +68,56 @@ impl Pools {
             replayable,
             websocket: parts.websocket,
             request_id: Some(parts.request_id),
-        })
-        .await
+        };
+        self.dispatch(outgoing, watch)
     }
 
     /// Sends a request, and gives the response as soon as its head is there. Must be called within
     /// a `LocalSet`. A response of status 101 is a well-formed answer to the request's WebSocket
     /// handshake and carries hyper's upgrade.
-    pub(super) async fn dispatch<B>(
-        &self,
+    ///
+    /// Not an `async fn`: its future would hold the request once more, as that of each caller would,
+    /// and all of them are moved about with every request.
+    pub(super) fn dispatch<'a, B>(
+        &'a self,
         outgoing: Outgoing<B>,
-    ) -> Result<Response<UpstreamBody>, UpstreamError>
+        watch: Option<&'a Watch>,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<'a, B>
+    where
+        B: Body<Data = Bytes> + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let name = self.target(&outgoing).map(|target| &target.name);
+        let sent = match self.prepare(outgoing, watch) {
+            Err(error) => Either::Left(ready(Err(error))),
+            Ok((attempts, Message::H1(request))) => {
+                Either::Right(Either::Left(attempts.over_h1(request)))
+            }
+            Ok((attempts, Message::H2(request))) => {
+                Either::Right(Either::Right(Box::pin(attempts.over_h2(request))))
+            }
+        };
+        sent.inspect_err(move |error| {
+            let upstream = name.map_or("", |name| name);
+            // A client that gives its upload up is no trouble of the upstream, and could fill a log.
+            if matches!(error, UpstreamError::RequestBody) {
+                tracing::debug!(upstream, %error, "no response from upstream");
+            } else {
+                tracing::warn!(upstream, %error, "no response from upstream");
+            }
+        })
+    }
+
+    fn target<B>(&self, outgoing: &Outgoing<B>) -> Option<&Target> {
+        self.pools.get(outgoing.upstream)?.target()
+    }
+
+    /// The request in the form of its upstream's protocol, and how it is to be tried.
+    fn prepare<'a, B>(
+        &'a self,
+        outgoing: Outgoing<B>,
+        watch: Option<&'a Watch>,
+    ) -> Result<(Attempts<'a>, Message), UpstreamError>
     where
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<BoxError>,
@@ -107,6 +157,7 @@ impl Pools {
             target,
             metrics: &self.metrics,
             timeouts,
+            watch,
             sharers: pool.sharers(isolation.as_ref()),
             expectation,
             replayable: replayable && body_is_empty,
@@ -115,19 +166,12 @@ impl Pools {
             reusable: body_is_empty || expects_content(&head.method),
             left: target.retries.attempts,
         };
-        let sent = if http1 {
-            attempts.over_h1(h1_request(head, body)?).await
+        let message = if http1 {
+            Message::H1(h1_request(head, body)?)
         } else {
-            Box::pin(attempts.over_h2(h2_request(head, body, target)?)).await
+            Message::H2(h2_request(head, body, target)?)
         };
-        sent.inspect_err(|error| {
-            // A client that gives its upload up is no trouble of the upstream, and could fill a log.
-            if matches!(error, UpstreamError::RequestBody) {
-                tracing::debug!(upstream = %target.name, %error, "no response from upstream");
-            } else {
-                tracing::warn!(upstream = %target.name, %error, "no response from upstream");
-            }
-        })
+        Ok((attempts, message))
     }
 
     /// The metrics it counts in.

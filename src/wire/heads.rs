@@ -34,6 +34,8 @@ enum Fault {
     TwoLengths,
     /// The bytes before this head cannot be told apart into messages for certain.
     OutOfStep,
+    /// More fields than the parser has room for; it was shown the first ones.
+    TooManyFields,
 }
 
 impl Fault {
@@ -45,6 +47,7 @@ impl Fault {
             Self::TwoFramings => WireError::Ambiguous("both Transfer-Encoding and Content-Length"),
             Self::TwoLengths => WireError::Ambiguous("two different Content-Length lines"),
             Self::OutOfStep => WireError::Ambiguous("a request behind bytes with two readings"),
+            Self::TooManyFields => WireError::HeadersTooLarge,
         }
     }
 }
@@ -54,11 +57,16 @@ impl Fault {
 pub struct Heads(Arc<Mutex<Scanner>>);
 
 impl Heads {
-    /// Heads whose lines are followed up to this length: what the parser itself can hold.
+    /// Heads whose lines are followed up to this length: what the parser itself can hold. A head with
+    /// more than `fields` is shown to it up to there and refused, and nothing behind it is read.
     #[must_use]
-    pub fn with_lines_up_to(longest: usize) -> Self {
+    pub fn bounded(longest: usize, fields: usize) -> Self {
         let heads = Self::default();
-        heads.scanner().longest = longest;
+        {
+            let mut scanner = heads.scanner();
+            scanner.longest = longest;
+            scanner.most_fields = fields;
+        }
         heads
     }
 
@@ -80,8 +88,14 @@ impl Heads {
         scanner.at = At::Stopped;
     }
 
-    fn feed(&self, bytes: &[u8]) {
-        self.scanner().feed(bytes);
+    /// Reads along; gives where the bytes must end for the parser, if they must.
+    fn feed(&self, bytes: &[u8]) -> Option<usize> {
+        self.scanner().feed(bytes)
+    }
+
+    /// Whether nothing more is to be read.
+    fn is_cut(&self) -> bool {
+        self.scanner().at == At::Cut
     }
 
     fn scanner(&self) -> std::sync::MutexGuard<'_, Scanner> {
@@ -92,6 +106,7 @@ impl Heads {
 struct Scanner {
     at: At,
     longest: usize,
+    most_fields: usize,
     /// The beginning of a line whose end has not come yet.
     line: Vec<u8>,
     head: Head,
@@ -103,6 +118,7 @@ impl Default for Scanner {
         Self {
             at: At::Start,
             longest: MAX_LINE,
+            most_fields: usize::MAX,
             line: Vec::new(),
             head: Head::default(),
             waiting: VecDeque::new(),
@@ -117,6 +133,7 @@ struct Head {
     /// The first Content-Length as it was spelled.
     spelled: Option<Vec<u8>>,
     coded: bool,
+    fields: usize,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -138,18 +155,32 @@ enum At {
     Lost,
     /// Not HTTP/1 any more, by agreement.
     Stopped,
+    /// Within a head that was refused.
+    Cut,
 }
 
 impl Scanner {
-    fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
+    fn feed(&mut self, all: &[u8]) -> Option<usize> {
+        let mut bytes = all;
+        while let Some(first) = bytes.first() {
             bytes = match self.at {
-                At::Lost | At::Stopped => return,
+                At::Lost | At::Stopped | At::Cut => return None,
+                At::Header if self.is_full() && !matches!(first, b'\r' | b'\n') => {
+                    self.waiting.push_back(Some(Fault::TooManyFields));
+                    self.at = At::Cut;
+                    return Some(all.len() - bytes.len());
+                }
                 At::Body(left) => self.skip(bytes, left, At::Body, At::Start),
                 At::Chunk(left) => self.skip(bytes, left, At::Chunk, At::ChunkSize),
                 At::Start | At::Header | At::ChunkSize | At::Trailer => self.read_line(bytes),
             };
         }
+        None
+    }
+
+    /// Whether a head has all the fields that it may, and the next byte begins a line.
+    const fn is_full(&self) -> bool {
+        self.head.fields >= self.most_fields && self.line.is_empty()
     }
 
     fn skip<'a>(&mut self, bytes: &'a [u8], left: u64, more: fn(u64) -> At, then: At) -> &'a [u8] {
@@ -200,7 +231,7 @@ impl Scanner {
             // trailers; others take it for the end of the section.
             At::Trailer if bare => self.at = At::Lost,
             At::Trailer if line.is_empty() => self.at = At::Start,
-            At::Trailer | At::Body(_) | At::Chunk(_) | At::Lost | At::Stopped => {}
+            At::Trailer | At::Body(_) | At::Chunk(_) | At::Lost | At::Stopped | At::Cut => {}
         }
     }
 
@@ -228,6 +259,7 @@ impl Scanner {
             self.end_head();
             return;
         }
+        self.head.fields += 1;
         let colon = line.iter().position(|byte| *byte == b':');
         let Some((name, value)) = colon.and_then(|colon| line.split_at_checked(colon)) else {
             return;
@@ -310,10 +342,19 @@ impl<Io: AsyncRead + Unpin> AsyncRead for WatchedIo<Io> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.heads.is_cut() {
+            // The refusal closes the connection, and waits for no more.
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut this.io).poll_read(cx, buffer));
-        this.heads
-            .feed(buffer.filled().get(before..).unwrap_or_default());
+        let fed = buffer.filled().get(before..).unwrap_or_default();
+        if let Some(end) = this.heads.feed(fed) {
+            // An empty line in place of the field that is one too many ends the head. There is room
+            // for one byte at least: that of the field's beginning.
+            buffer.set_filled(before + end);
+            buffer.put_slice(b"\n");
+        }
         Poll::Ready(read)
     }
 }

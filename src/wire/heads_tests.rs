@@ -89,7 +89,7 @@ fn c1_nothing_is_believed_behind_bytes_with_two_readings() {
         let lost = Some(Fault::OutOfStep.error());
         assert_eq!((heads.next_fault(), heads.next_fault()), (lost, lost));
     }
-    let heads = Heads::with_lines_up_to(100);
+    let heads = Heads::bounded(100, usize::MAX);
     heads.feed(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(100)).as_bytes());
     assert!(heads.next_fault().is_some());
 }
@@ -172,5 +172,50 @@ proptest! {
         let expected = requests.iter().map(|(_, refused)| *refused).collect::<Vec<_>>();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         prop_assert_eq!(runtime.block_on(served(bytes)), expected);
+    }
+}
+
+/// What the parser is shown of these bytes, read in pieces of this size, and the faults in it.
+async fn shown(bytes: &str, fields: usize, piece: usize) -> (String, Vec<Option<WireError>>) {
+    use tokio::io::AsyncReadExt as _;
+
+    let (mut client, server) = tokio::io::duplex(1 << 20);
+    client.write_all(bytes.as_bytes()).await.unwrap();
+    drop(client);
+    let heads = Heads::bounded(1 << 16, fields);
+    let mut io = WatchedIo::new(server, heads.clone());
+    let (mut text, mut part) = (Vec::new(), vec![0; piece]);
+    while !heads.is_cut() {
+        match io.read(&mut part).await.unwrap() {
+            0 => break,
+            count => text.extend_from_slice(&part[..count]),
+        }
+    }
+    let mut faults = Vec::new();
+    while !heads.scanner().waiting.is_empty() {
+        faults.push(heads.next_fault());
+    }
+    (String::from_utf8(text).unwrap(), faults)
+}
+
+#[tokio::test]
+async fn c24_one_field_too_many_ends_what_is_shown_however_it_is_cut() {
+    let first = "GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n";
+    let two = "GET /2 HTTP/1.1\r\nA: 1\r\nB: 2\r\n";
+    for piece in 1..=90 {
+        let sent = format!("{first}{two}C: 3\r\nD: 4\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n");
+        let (text, faults) = shown(&sent, 2, piece).await;
+        assert_eq!(text, format!("{first}{two}\n"), "in pieces of {piece}");
+        assert_eq!(
+            faults,
+            [None, Some(WireError::HeadersTooLarge)],
+            "in pieces of {piece}"
+        );
+        let (text, faults) = shown(first, 2, piece).await;
+        assert_eq!(
+            (&*text, &*faults),
+            (first, &[None][..]),
+            "in pieces of {piece}"
+        );
     }
 }

@@ -30,7 +30,7 @@ async fn after(answer: &'static str, close: bool) -> (Result<String, String>, St
         std::future::pending::<()>().await;
     });
     let pools = pools(upstream(&[address]));
-    let first = match pools.dispatch(get("/1")).await {
+    let first = match pools.dispatch(get("/1"), None).await {
         Ok(response) => match text(response).await {
             Ok(text) => Ok(text),
             Err(error) => Err(error.to_string()),
@@ -191,7 +191,7 @@ async fn c9_an_early_response_is_delivered_and_its_connection_not_reused() {
             assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
         };
         let ask = async {
-            let response = pools.dispatch(request).await.unwrap();
+            let response = pools.dispatch(request, None).await.unwrap();
             assert_eq!(response.status(), 413);
             assert_eq!(text(response).await.unwrap(), "big");
         };
@@ -229,7 +229,7 @@ async fn c7_a_failed_upload_never_looks_complete() {
                     assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
                     assert!(rest.len() < 100);
                 };
-                let ((), sent) = tokio::join!(serve, pools.dispatch(request));
+                let ((), sent) = tokio::join!(serve, pools.dispatch(request, None));
                 assert_eq!(sent.unwrap_err(), UpstreamError::RequestBody);
             }
         }
@@ -247,7 +247,7 @@ async fn c12_a_caller_who_goes_away_takes_the_connection_with_him() {
         let mut stream = tokio::select! {
             biased;
             stream = asked => stream,
-            _ = pools.dispatch(get("/1")) => panic!("nobody answered"),
+            _ = pools.dispatch(get("/1"), None) => panic!("nobody answered"),
         };
         assert_eq!(head(&mut stream).await, "", "closed");
         // Within the body of the response.
@@ -256,7 +256,7 @@ async fn c12_a_caller_who_goes_away_takes_the_connection_with_him() {
             say(&mut stream, CUT_SHORT).await;
             stream
         };
-        let (mut stream, response) = tokio::join!(serve, pools.dispatch(get("/2")));
+        let (mut stream, response) = tokio::join!(serve, pools.dispatch(get("/2"), None));
         drop(response);
         assert_eq!(head(&mut stream).await, "", "closed");
         assert_eq!(pools.idle(), 0);
@@ -282,7 +282,7 @@ async fn another_requests_id_is_withheld() {
                 say(&mut stream, &answer).await;
                 stream
             };
-            let (_stream, answer) = tokio::join!(serve, pools.dispatch(request));
+            let (_stream, answer) = tokio::join!(serve, pools.dispatch(request, None));
             assert_eq!(answer.is_ok(), passes);
             assert_eq!(pools.idle(), usize::from(passes));
         }

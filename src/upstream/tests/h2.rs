@@ -78,7 +78,9 @@ async fn c29_a_body_arrives_whole_and_connection_headers_do_not() {
         headers.insert("connection", "keep-alive".parse().unwrap());
         headers.insert("keep-alive", "x".parse().unwrap());
         headers.insert("te", "gzip".parse().unwrap());
-        let answer = text(pools.dispatch(request).await.unwrap()).await.unwrap();
+        let answer = text(pools.dispatch(request, None).await.unwrap())
+            .await
+            .unwrap();
         assert_eq!(answer, "0 POST http://app.test/p false hello");
     })
     .await;
@@ -99,7 +101,7 @@ async fn isolation_and_no_reuse_hold_over_http_2_too() {
                 tenant: crate::ids::TenantId::parse(tenant).unwrap(),
                 user: None,
             });
-            text(isolated.dispatch(request).await.unwrap())
+            text(isolated.dispatch(request, None).await.unwrap())
                 .await
                 .unwrap();
         }
@@ -125,7 +127,7 @@ async fn a_websocket_handshake_is_refused_in_words() {
             websocket: true,
             ..get("/ws")
         };
-        let error = pools.dispatch(request).await.unwrap_err();
+        let error = pools.dispatch(request, None).await.unwrap_err();
         assert!(matches!(error, UpstreamError::Protocol(_)), "{error}");
     })
     .await;
@@ -174,7 +176,7 @@ async fn a_slow_head_is_a_timeout_and_does_not_end_the_others() {
         let mut slow = get("/slow");
         slow.timeouts.response_head = SHORT;
         assert_eq!(
-            pools.dispatch(slow).await.unwrap_err(),
+            pools.dispatch(slow, None).await.unwrap_err(),
             UpstreamError::Timeout
         );
         fetch(&pools, "/").await.unwrap();
@@ -210,7 +212,7 @@ async fn c7_a_failed_upload_resets_its_stream() {
         ];
         let body = http_body_util::StreamBody::new(futures_util::stream::iter(chunks));
         let request = outgoing(Request::post("/").body(body).unwrap());
-        let error = pools.dispatch(request).await.unwrap_err();
+        let error = pools.dispatch(request, None).await.unwrap_err();
         assert_eq!(error, UpstreamError::RequestBody);
         assert!(told.await.unwrap(), "the body ended in an error");
     })

@@ -118,7 +118,7 @@ async fn text(response: Response<UpstreamBody>) -> Result<String, BodyError> {
 
 /// Sends a GET and reads the whole answer.
 async fn fetch(pools: &Pools, path: &str) -> Result<String, UpstreamError> {
-    Ok(text(pools.dispatch(get(path)).await?).await.unwrap())
+    Ok(text(pools.dispatch(get(path), None).await?).await.unwrap())
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {

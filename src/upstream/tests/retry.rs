@@ -58,7 +58,10 @@ async fn c20_a_post_is_never_made_twice() {
         let seen = hangs_up_once(listener);
         let pools = pools(upstream(&[address]));
         assert_eq!(fetch(&pools, "/").await.unwrap(), "warm");
-        let error = pools.dispatch(post("/p", b"hello")).await.unwrap_err();
+        let error = pools
+            .dispatch(post("/p", b"hello"), None)
+            .await
+            .unwrap_err();
         assert!(matches!(error, UpstreamError::Protocol(_)), "{error}");
         settle().await;
         assert_eq!(seen.borrow().len(), 1);
@@ -73,7 +76,10 @@ async fn c20_a_post_without_a_body_is_not_made_twice_either() {
         let seen = hangs_up_once(listener);
         let pools = pools(upstream(&[address]));
         assert_eq!(fetch(&pools, "/").await.unwrap(), "warm");
-        let error = pools.dispatch(bare(&Method::POST, "/p")).await.unwrap_err();
+        let error = pools
+            .dispatch(bare(&Method::POST, "/p"), None)
+            .await
+            .unwrap_err();
         assert!(matches!(error, UpstreamError::Protocol(_)), "{error}");
         settle().await;
         assert_eq!(seen.borrow().len(), 1);
@@ -144,7 +150,7 @@ async fn f19_all_down_is_unreachable_after_one_more_try() {
         let error = fetch(&pools, "/").await.unwrap_err();
         assert!(matches!(error, UpstreamError::Unreachable(_)), "{error}");
         assert_eq!(pools.metrics().upstream_connects.get(), 2);
-        let error = pools.dispatch(post("/", b"x")).await.unwrap_err();
+        let error = pools.dispatch(post("/", b"x"), None).await.unwrap_err();
         assert!(matches!(error, UpstreamError::Unreachable(_)), "{error}");
     })
     .await;
@@ -183,7 +189,7 @@ async fn a_server_that_hangs_up_or_speaks_first_is_unreachable() {
             });
             // The connection is made, and then the greeting is there before the request is.
             let pools = pools(upstream(&[address]));
-            let error = pools.dispatch(post("/", b"x")).await.unwrap_err();
+            let error = pools.dispatch(post("/", b"x"), None).await.unwrap_err();
             assert!(
                 matches!(
                     error,

@@ -112,7 +112,9 @@ async fn an_idle_connection_does_not_outlive_its_time() {
             assert_eq!(head(&mut stream).await, "", "closed in order, unasked");
         };
         let ask = async {
-            text(pools.dispatch(request).await.unwrap()).await.unwrap();
+            text(pools.dispatch(request, None).await.unwrap())
+                .await
+                .unwrap();
         };
         tokio::join!(serve, ask);
         idle(&pools, 0).await;
@@ -152,7 +154,9 @@ async fn c10_isolated_tenants_and_users_never_share_a_connection() {
                 of("a", "5"),
             ];
             for (request, number) in requests.into_iter().zip(expected) {
-                let answer = text(pools.dispatch(request).await.unwrap()).await.unwrap();
+                let answer = text(pools.dispatch(request, None).await.unwrap())
+                    .await
+                    .unwrap();
                 assert_eq!(answer, format!("{number} /"), "{isolate:?}");
             }
         }
@@ -244,7 +248,7 @@ async fn c10_c20_a_post_is_not_lost_to_a_connection_that_was_spoken_on_or_closed
         let server = Poisoner::start();
         let pools = pools(upstream(&[server.address]));
         for round in 0..100 {
-            let answer = pools.dispatch(post("/p", b"hello")).await.unwrap();
+            let answer = pools.dispatch(post("/p", b"hello"), None).await.unwrap();
             assert_eq!(text(answer).await.unwrap(), "/p");
             idle(&pools, 1).await;
             server.poison(if round % 2 == 0 { POISON } else { "hang up" });
@@ -314,7 +318,7 @@ async fn c31_the_target_is_origin_form_and_the_version_http_1_1() {
             stream.read_exact(&mut body).await.unwrap();
             say(&mut stream, &ok("x")).await;
         };
-        let ((), answer) = tokio::join!(serve, pools.dispatch(request));
+        let ((), answer) = tokio::join!(serve, pools.dispatch(request, None));
         assert_eq!(text(answer.unwrap()).await.unwrap(), "x");
     })
     .await;
@@ -342,7 +346,7 @@ async fn c30_a_streamed_get_keeps_its_body() {
             assert_eq!(&body, b"3\r\nabc\r\n0\r\n\r\n");
             say(&mut stream, &ok("x")).await;
         };
-        let ((), answer) = tokio::join!(serve, pools.dispatch(request));
+        let ((), answer) = tokio::join!(serve, pools.dispatch(request, None));
         assert_eq!(text(answer.unwrap()).await.unwrap(), "x");
     })
     .await;

@@ -26,7 +26,7 @@ async fn a_head_that_does_not_come_is_a_timeout() {
             let mut stream = accept_request(&listener).await;
             assert_eq!(head(&mut stream).await, "", "closed, and not asked again");
         };
-        let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(get("/"))));
+        let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(get("/")), None));
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;
@@ -47,7 +47,7 @@ async fn c13_endless_interim_responses_do_not_hold_the_deadline_off() {
                 tokio::task::yield_now().await;
             }
         });
-        let answer = pools.dispatch(hurried(get("/"))).await;
+        let answer = pools.dispatch(hurried(get("/")), None).await;
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;
@@ -64,7 +64,7 @@ async fn a_body_that_falls_silent_is_an_error_and_no_end() {
             assert_eq!(head(&mut stream).await, "", "closed");
         };
         let ask = async {
-            let response = pools.dispatch(hurried(get("/"))).await.unwrap();
+            let response = pools.dispatch(hurried(get("/")), None).await.unwrap();
             let error = text(response).await.unwrap_err();
             assert!(matches!(error, BodyError::Idle), "{error}");
         };
@@ -86,7 +86,7 @@ async fn an_upload_that_the_client_stalls_is_the_clients() {
             let mut stream = accept_request(&listener).await;
             assert_eq!(head(&mut stream).await, "", "closed");
         };
-        let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(request)));
+        let ((), answer) = tokio::join!(serve, pools.dispatch(hurried(request), None));
         assert_eq!(answer.unwrap_err(), UpstreamError::RequestBody);
     })
     .await;
@@ -104,7 +104,7 @@ async fn an_upload_that_the_upstream_does_not_read_is_the_upstreams() {
         let request = Request::post("/").header("transfer-encoding", "chunked");
         let request = outgoing(request.body(StreamBody::new(endless)).unwrap());
         let serve = accept_request(&listener);
-        let (_stream, answer) = tokio::join!(serve, pools.dispatch(hurried(request)));
+        let (_stream, answer) = tokio::join!(serve, pools.dispatch(hurried(request), None));
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;
@@ -136,7 +136,7 @@ async fn the_heads_deadline_begins_after_the_upload() {
             say(&mut stream, &ok("got it")).await;
             stream
         };
-        let ((), _stream, answer) = tokio::join!(upload, serve, pools.dispatch(request));
+        let ((), _stream, answer) = tokio::join!(upload, serve, pools.dispatch(request, None));
         assert_eq!(text(answer.unwrap()).await.unwrap(), "got it");
     })
     .await;
@@ -154,7 +154,7 @@ async fn a_tls_handshake_that_does_not_come_is_a_timeout() {
         let pools = pools(config);
         let mut request = get("/");
         request.timeouts.connect = SHORT;
-        let (_stream, answer) = tokio::join!(accept(&listener), pools.dispatch(request));
+        let (_stream, answer) = tokio::join!(accept(&listener), pools.dispatch(request, None));
         assert_eq!(answer.unwrap_err(), UpstreamError::Timeout);
     })
     .await;

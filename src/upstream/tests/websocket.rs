@@ -40,7 +40,7 @@ async fn answered(
         say(&mut stream, answer).await;
         stream
     };
-    let (stream, response) = tokio::join!(serve, pools.dispatch(handshake()));
+    let (stream, response) = tokio::join!(serve, pools.dispatch(handshake(), None));
     (response, stream, pools)
 }
 

@@ -41,6 +41,30 @@ fn c24_too_many_or_too_large_headers_are_431() {
     scene.passes(&member("/").header("X-Fair", &"x".repeat(4_000)));
 }
 
+/// However many they are, the answer has its reason and its audit line.
+#[test]
+fn c24_too_many_fields_have_their_reason() {
+    for (limit, fields, size) in [
+        (100, 101, "32KiB"),
+        (100, 4000, "1MiB"),
+        (300, 301, "32KiB"),
+    ] {
+        let scene = Scene::with(|builder| {
+            let limits = format!("{{ headers: {limit}, header_size: {size} }}");
+            builder.set("limits", &limits)
+        });
+        let with = |fields: usize| {
+            // Host and Authorization are two of them.
+            (2..fields).fold(member("/"), |request, number| {
+                request.header(&format!("X-{number}"), "1")
+            })
+        };
+        scene.refuses(&with(fields), 431, "headers_too_large");
+        scene.upstream.assert_untouched();
+        scene.passes(&with(limit));
+    }
+}
+
 #[test]
 fn a_long_target_is_414() {
     let scene = Scene::new();
