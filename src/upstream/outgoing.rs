@@ -71,30 +71,34 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Progress {
     turn: Cell<Turn>,
-    since: Cell<Instant>,
+    /// `None` before it leaves.
+    since: Cell<Option<Instant>>,
 }
 
 impl Progress {
     fn new(turn: Turn) -> Rc<Self> {
         Rc::new(Self {
             turn: Cell::new(turn),
-            since: Cell::new(Instant::now()),
+            since: Cell::new(None),
         })
     }
 
     /// Whose turn it is, and since when.
     pub(super) fn turn(&self) -> (Turn, Instant) {
-        (self.turn.get(), self.since.get())
+        (
+            self.turn.get(),
+            self.since.get().unwrap_or_else(Instant::now),
+        )
     }
 
     /// The request leaves anew.
     pub(super) fn restart(&self) {
-        self.since.set(Instant::now());
+        self.since.set(Some(Instant::now()));
     }
 
     fn pass(&self, turn: Turn) {
         self.turn.set(turn);
-        self.since.set(Instant::now());
+        self.since.set(Some(Instant::now()));
     }
 }
 

@@ -89,20 +89,19 @@ impl Pool {
         let servers = self.down_until.len().max(1);
         let start = self.cursor.get();
         self.cursor.set(start.wrapping_add(1));
-        let now = Instant::now();
         for offset in 0..servers {
             let server = start.wrapping_add(offset) % servers;
             let Some(down) = self.down_until.get(server) else {
                 continue;
             };
-            match down.get() {
-                Some(until) if until > now => {}
-                Some(_) => {
-                    // Its time is over: this one request finds out, the others keep away.
-                    down.set(Some(now + DOWN));
-                    return server;
-                }
-                None => return server,
+            let Some(until) = down.get() else {
+                return server;
+            };
+            let now = Instant::now();
+            if until <= now {
+                // Its time is over: this one request finds out, the others keep away.
+                down.set(Some(now + DOWN));
+                return server;
             }
         }
         start % servers

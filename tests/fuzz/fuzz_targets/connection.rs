@@ -13,7 +13,7 @@ use bytes::Bytes;
 use countersign::config::Config;
 use countersign::forward::{Forwarder, RequestBody};
 use countersign::wire::{Heads, WatchedIo};
-use countersign_fuzz::{configuration, read};
+use countersign_fuzz::{configuration, connection, read};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
@@ -62,7 +62,8 @@ fuzz_target!(|data: &[u8]| {
 async fn serve(stream: &[u8], size: usize) -> (Vec<Seen>, bool) {
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let seen = Rc::new(RefCell::new((Vec::new(), false)));
-    let heads = Heads::default();
+    // As the gateway bounds them: hyper by itself has room for 100 fields.
+    let heads = Heads::bounded(64 * 1024, 100);
     let service = {
         let (seen, heads) = (Rc::clone(&seen), heads.clone());
         hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -91,7 +92,6 @@ async fn serve(stream: &[u8], size: usize) -> (Vec<Seen>, bool) {
     let connection = hyper::server::conn::http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(64 * 1024)
-        .max_headers(200)
         .half_close(false)
         .serve_connection(TokioIo::new(WatchedIo::new(server, heads)), service);
     let write = async {
@@ -128,7 +128,7 @@ async fn handle(request: Request<Incoming>) -> Option<Seen> {
         host: raw.host().authority().to_owned(),
         body: None,
     };
-    let _ = FORWARDER.sanitize(raw, RequestBody::empty().0);
+    let _ = FORWARDER.sanitize(raw, RequestBody::empty().0, &connection());
     seen.body = body.collect().await.ok().map(|body| body.to_bytes().to_vec());
     Some(seen)
 }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use countersign::config::Config;
 use countersign::forward::{Forwarder, RequestBody};
-use countersign_fuzz::{configuration, head, line, read};
+use countersign_fuzz::{configuration, connection, head, line, read};
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, Version};
 use libfuzzer_sys::fuzz_target;
@@ -84,7 +84,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(raw) = read(parts, false, &CONFIG) else { return };
     let id = raw.request_id().to_string();
     let nominated = nominated(&sent);
-    let clean = FORWARDER.sanitize(raw, RequestBody::empty().0);
+    let clean = FORWARDER.sanitize(raw, RequestBody::empty().0, &connection());
     let headers = clean.headers();
     for name in headers.keys() {
         let name = name.as_str();

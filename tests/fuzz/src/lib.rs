@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use countersign::config::{self, Config, DjangoSession};
-use countersign::wire::{ConnectionInfo, RawRequest, Unreadable};
+use countersign::wire::{ConnectionInfo, Memo, RawRequest, Unreadable};
 use http::request::Parts;
 use http::{HeaderName, Version};
 
@@ -84,6 +84,7 @@ pub fn connection() -> ConnectionInfo {
         tls: false,
         server_name: None,
         trusted_proxies: Arc::from([]),
+        memo: Memo::default(),
     }
 }
 
