@@ -14,8 +14,8 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /build
 
-# aws-lc (crypto) and SQLite are compiled from sources inside their crates, by the C compiler that the
-# image has. Nothing is installed. The dependencies are built first, against an empty program, so that
+# aws-lc (crypto), SQLite and jemalloc are compiled from sources inside their crates, by the C compiler
+# and the make that the image has. Nothing is installed. The dependencies are built first, against an empty program, so that
 # a change of src/ does not compile them again.
 COPY Cargo.toml Cargo.lock README.md ./
 RUN mkdir src \
