@@ -31,10 +31,15 @@ mod record;
 mod redis_text;
 mod revoked;
 mod ring;
+#[cfg(all(test, feature = "schedules"))]
+mod schedules;
 mod service;
 mod sessions;
 mod source;
+#[cfg_attr(all(test, feature = "schedules"), path = "schedules/space.rs")]
+mod space;
 mod strict_json;
+mod sync;
 
 pub use binding::{Binding, Live};
 pub use error::{DirectoryError, SourceError};
