@@ -242,6 +242,18 @@ impl Cache {
         self.rows.entry_count()
     }
 
+    /// How many references the indexes hold: of records, and of absences.
+    #[cfg(test)]
+    pub(super) fn references(&self) -> [u64; 2] {
+        [&self.rows_index, &self.missing_index].map(|index| index.len() as u64)
+    }
+
+    /// How many absences are held.
+    #[cfg(test)]
+    pub(super) fn absences(&self) -> u64 {
+        self.missing.entry_count()
+    }
+
     fn row(&self, key: KeyRef<'_>) -> Option<Arc<Binding>> {
         self.rows
             .get(&key)

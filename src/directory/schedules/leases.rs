@@ -4,7 +4,7 @@ use super::super::cache::Cached;
 use super::records::{key, live, said};
 use super::*;
 
-/// The last state in which there is such a user.
+/// The last state.
 const LAST: u64 = 3;
 
 #[test]

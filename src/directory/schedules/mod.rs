@@ -33,7 +33,7 @@ use crate::ids::TenantId;
 use crate::telemetry::Metrics;
 
 /// Schedules of each kind for each test.
-const SCHEDULES: usize = 2500;
+const SCHEDULES: usize = 2000;
 
 /// How often threads are overtaken in a PCT schedule.
 const DEPTH: usize = 3;
