@@ -31,7 +31,8 @@ mod record;
 mod redis_text;
 mod revoked;
 mod ring;
-#[cfg(all(test, feature = "schedules"))]
+#[cfg(test)]
+#[cfg(feature = "schedules")]
 mod schedules;
 mod service;
 mod sessions;
