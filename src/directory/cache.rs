@@ -12,8 +12,8 @@
 //!
 //! Locks are taken in this order: flights, this one, moka's own, the index.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::binding::Binding;
@@ -22,6 +22,8 @@ use super::invalidation::Invalidation;
 use super::key::{Key, KeyRef};
 use super::record::Record;
 use super::ring::Ring;
+use super::space::{Space, listened};
+use super::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::config;
 
 /// Most remembered "no such user".
@@ -69,13 +71,11 @@ struct Missing {
     asked_at: Instant,
 }
 
-type Store<V> = moka::sync::Cache<Arc<Key>, V, ahash::RandomState>;
-
 #[derive(Debug)]
 pub(super) struct Cache {
-    rows: Store<Arc<Binding>>,
+    rows: Space<Arc<Key>, Arc<Binding>>,
     rows_index: Arc<Index>,
-    missing: Store<Missing>,
+    missing: Space<Arc<Key>, Missing>,
     missing_index: Arc<Index>,
     ring: Mutex<Ring>,
     /// The generation of the newest entry.
@@ -90,27 +90,20 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(config: &config::DirectoryCache) -> Self {
-        let hasher = ahash::RandomState::new();
         let longest = config.ttl.max(config.ttl_without_push);
         let kept = longest.saturating_add(config.stale_if_error);
         let rows_index = Arc::new(Index::default());
         let missing_index = Arc::new(Index::default());
-        let rows = builder(config.capacity, kept)
-            .eviction_listener({
-                let index = Arc::clone(&rows_index);
-                move |key: Arc<Arc<Key>>, row: Arc<Binding>, _| {
-                    index.remove(&key, Some(row.record()), row.generation());
-                }
-            })
-            .build_with_hasher(hasher.clone());
-        let missing = builder(ABSENT_CAPACITY, config.negative_ttl)
-            .eviction_listener({
-                let index = Arc::clone(&missing_index);
-                move |key: Arc<Arc<Key>>, missing: Missing, _| {
-                    index.remove(&key, None, missing.generation);
-                }
-            })
-            .build_with_hasher(hasher.clone());
+        let rows = space(config.capacity, kept, {
+            let index = Arc::clone(&rows_index);
+            move |key, row: &Arc<Binding>| {
+                index.remove(key, Some(row.record()), row.generation());
+            }
+        });
+        let missing = space(ABSENT_CAPACITY, config.negative_ttl, {
+            let index = Arc::clone(&missing_index);
+            move |key, missing: &Missing| index.remove(key, None, missing.generation)
+        });
         Self {
             rows,
             rows_index,
@@ -121,7 +114,7 @@ impl Cache {
             floor: AtomicU64::new(0),
             push_up: AtomicBool::new(false),
             lives: *config,
-            hasher,
+            hasher: ahash::RandomState::new(),
         }
     }
 
@@ -249,6 +242,18 @@ impl Cache {
         self.rows.entry_count()
     }
 
+    /// How many references the indexes hold: of records, and of absences.
+    #[cfg(test)]
+    pub(super) fn references(&self) -> [u64; 2] {
+        [&self.rows_index, &self.missing_index].map(|index| index.len() as u64)
+    }
+
+    /// How many absences are held.
+    #[cfg(test)]
+    pub(super) fn absences(&self) -> u64 {
+        self.missing.entry_count()
+    }
+
     fn row(&self, key: KeyRef<'_>) -> Option<Arc<Binding>> {
         self.rows
             .get(&key)
@@ -280,20 +285,21 @@ impl Cache {
     }
 }
 
-fn builder<V: Clone + Send + Sync + 'static>(
+fn space<V: Clone + Send + Sync + 'static>(
     capacity: u64,
     kept: Duration,
-) -> moka::sync::CacheBuilder<Arc<Key>, V, moka::sync::Cache<Arc<Key>, V>> {
-    moka::sync::Cache::builder()
-        // With room for none, moka drops insertions without telling the listener.
-        .max_capacity(capacity.max(1))
-        // A second more than any of our own lives, so that ours decide.
-        .time_to_live(kept.min(LONGEST_KEPT) + Duration::from_secs(1))
+    gone: impl Fn(&Arc<Key>, &V) + Send + Sync + 'static,
+) -> Space<Arc<Key>, V> {
+    // With room for none, moka drops insertions without telling the listener.
+    let capacity = capacity.max(1);
+    // A second more than any of our own lives, so that ours decide.
+    let kept = kept.min(LONGEST_KEPT) + Duration::from_secs(1);
+    listened(capacity, kept, gone)
 }
 
-fn remove<V: Clone + Send + Sync + 'static>(store: &Store<V>, keys: &[Arc<Key>]) {
+fn remove<V: Clone + Send + Sync + 'static>(space: &Space<Arc<Key>, V>, keys: &[Arc<Key>]) {
     for key in keys {
-        store.invalidate(key);
+        space.invalidate(key);
     }
 }
 

@@ -1,5 +1,6 @@
-//! The cache against a model: whatever the order of fills, invalidations, expiry and eviction, an
-//! answer that is given out was asked for after every acknowledged invalidation that covers it.
+//! The cache against a model: whatever the order of fills, failures, hits, invalidations of every
+//! width, expiry, eviction and a ring that overflows, an answer that is given out was asked for after
+//! every acknowledged invalidation that covers it, and is within its life.
 //!
 //! The model is a source with versions: every change gives a row a new version and is followed by
 //! an invalidation. A fill reads the version that the source has when it starts and arrives later.
@@ -11,8 +12,11 @@ use super::*;
 use crate::ids::{AccountId, TenantId, UserId};
 
 const USERS: usize = 4;
+/// More than the ring holds.
+const FLOOD: usize = 1100;
 const TENANTS: usize = 2;
 const LIFE: Duration = Duration::from_secs(10);
+const PUSHED_LIFE: Duration = Duration::from_secs(25);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -20,8 +24,16 @@ enum Step {
     Start { user: usize, by_name: bool },
     /// The oldest, or another, look-up under way arrives.
     Arrive(usize),
+    /// A look-up under way fails: nothing is stored.
+    Fail(usize),
     /// The user moves to an account (0 is: is deleted), and this is pushed at some width.
     Move { user: usize, account: u8, width: u8 },
+    /// More is pushed about others than the ring holds.
+    Flood,
+    /// A session ends, which is no record's affair.
+    LogOut { user: usize },
+    /// Push comes or goes, and with it the long life.
+    Push(bool),
     /// Time passes.
     Wait(u64),
     /// Everything that moka wants to evict goes.
@@ -35,8 +47,12 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (user.clone(), any::<bool>()).prop_map(|(user, by_name)| Step::Start { user, by_name }),
         4 => (0..8_usize).prop_map(Step::Arrive),
+        1 => (0..8_usize).prop_map(Step::Fail),
         3 => (user.clone(), 0..4_u8, 0..5_u8)
             .prop_map(|(user, account, width)| Step::Move { user, account, width }),
+        1 => Just(Step::Flood),
+        1 => user.clone().prop_map(|user| Step::LogOut { user }),
+        1 => any::<bool>().prop_map(Step::Push),
         1 => (1..12_u64).prop_map(Step::Wait),
         1 => Just(Step::Evict),
         4 => (user, any::<bool>()).prop_map(|(user, by_name)| Step::Read { user, by_name }),
@@ -47,6 +63,9 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     accounts: [(u8, u64); USERS * TENANTS],
     version: u64,
+    /// How much was pushed.
+    pushed: u64,
+    push_up: bool,
 }
 
 struct UnderWay {
@@ -55,6 +74,8 @@ struct UnderWay {
     ticket: Ticket,
     account: u8,
     version: u64,
+    /// How much was pushed before it started.
+    pushed: u64,
 }
 
 fn tenant_of(user: usize) -> TenantId {
@@ -115,7 +136,7 @@ fn pushed(user: usize, old: u8, new: u8, width: u8) -> Vec<Invalidation> {
 fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let cache = Cache::new(&config::DirectoryCache {
         capacity: 6,
-        ttl: LIFE,
+        ttl: PUSHED_LIFE,
         ttl_without_push: LIFE,
         negative_ttl: LIFE,
         stale_if_error: LIFE,
@@ -124,6 +145,8 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut model = Model {
         accounts: [(1, 0); USERS * TENANTS],
         version: 0,
+        pushed: 0,
+        push_up: false,
     };
     let mut under_way: Vec<UnderWay> = Vec::new();
     for step in steps {
@@ -137,6 +160,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     ticket,
                     account,
                     version,
+                    pushed: model.pushed,
                 });
             }
             Step::Arrive(which) => {
@@ -148,6 +172,32 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let stored = cache.store(fill.ticket, &fill.key, row).is_some();
                 let outdated = fill.version != model.accounts[fill.user].1;
                 prop_assert!(!(stored && outdated), "an outdated row was stored");
+                prop_assert!(
+                    stored || fill.pushed < model.pushed,
+                    "a row was refused for nothing"
+                );
+            }
+            Step::Fail(which) => {
+                if !under_way.is_empty() {
+                    under_way.remove(which % under_way.len());
+                }
+            }
+            Step::Flood => {
+                for user in 0..FLOOD {
+                    cache.invalidate(&Invalidation::User {
+                        tenant: TenantId::parse("c").unwrap(),
+                        user: UserId::parse(&user.to_string()).unwrap(),
+                    });
+                }
+                model.pushed += 1;
+            }
+            Step::LogOut { user } => cache.invalidate(&Invalidation::Session {
+                tenant: tenant_of(user),
+                key: "k".into(),
+            }),
+            Step::Push(up) => {
+                cache.set_push_up(up);
+                model.push_up = up;
             }
             Step::Move {
                 user,
@@ -155,6 +205,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 width,
             } => {
                 model.version += 1;
+                model.pushed += 1;
                 let (old, _) = model.accounts[user];
                 model.accounts[user] = (account, model.version);
                 for what in pushed(user, old, account, width) {
@@ -166,38 +217,46 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 cache.rows.run_pending_tasks();
                 cache.missing.run_pending_tasks();
             }
-            Step::Read { user, by_name } => {
-                let key = key_of(user, by_name);
-                let key = KeyRef::of(&key);
-                let (account, version) = model.accounts[user];
-                let fresh = cache.get(key, now);
-                let stale = cache.stale(key, now).map(Cached::Known);
-                for found in fresh.into_iter().chain(stale) {
-                    match found {
-                        Cached::Absent(_) => prop_assert_eq!(account, 0),
-                        Cached::Known(row) => {
-                            prop_assert_eq!(row.tenant(), &tenant_of(user));
-                            prop_assert_eq!(row.user(), &id_of(user));
-                            prop_assert_eq!(
-                                row.attributes().get("version").unwrap(),
-                                &version.to_string()
-                            );
-                            let age = now.saturating_duration_since(row.read_at());
-                            prop_assert!(age < LIFE * 2);
-                        }
-                    }
-                }
-            }
+            Step::Read { user, by_name } => check_read(&cache, &model, now, user, by_name)?,
         }
     }
     cache.rows.run_pending_tasks();
     cache.missing.run_pending_tasks();
     prop_assert!(cache.rows.entry_count() <= 6);
-    prop_assert!(cache.rows_index.len() as u64 <= cache.rows.entry_count() * 3);
-    prop_assert_eq!(
-        cache.missing_index.len() as u64,
-        cache.missing.entry_count()
-    );
+    let [of_rows, of_absences] = cache.references();
+    prop_assert!(of_rows <= cache.entries() * 3);
+    prop_assert_eq!(of_absences, cache.absences());
+    Ok(())
+}
+
+/// What is given out is the source's present state, and within its life.
+fn check_read(
+    cache: &Cache,
+    model: &Model,
+    now: Instant,
+    user: usize,
+    by_name: bool,
+) -> Result<(), TestCaseError> {
+    let key = key_of(user, by_name);
+    let key = KeyRef::of(&key);
+    let (account, version) = model.accounts[user];
+    let life = if model.push_up { PUSHED_LIFE } else { LIFE };
+    let fresh = cache.get(key, now).map(|found| (found, life));
+    let stale = cache.stale(key, now).map(Cached::Known);
+    let stale = stale.map(|found| (found, life + LIFE));
+    for (found, life) in fresh.into_iter().chain(stale) {
+        match found {
+            Cached::Absent(_) => prop_assert_eq!(account, 0),
+            Cached::Known(row) => {
+                prop_assert_eq!(row.tenant(), &tenant_of(user));
+                prop_assert_eq!(row.user(), &id_of(user));
+                let found = row.attributes().get("version").unwrap();
+                prop_assert_eq!(found, &version.to_string());
+                let age = now.saturating_duration_since(row.read_at());
+                prop_assert!(age < life);
+            }
+        }
+    }
     Ok(())
 }
 

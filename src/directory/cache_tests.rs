@@ -243,19 +243,14 @@ fn the_index_holds_nothing_but_the_entries() {
     }
     assert!(cache.rows.entry_count() <= 1000);
     // Each row names its subject (which is its user), its account and one membership.
-    assert_eq!(cache.rows_index.len() as u64, cache.rows.entry_count() * 3);
-    assert_eq!(
-        cache.missing_index.len() as u64,
-        cache.missing.entry_count()
-    );
+    assert_eq!(cache.references(), [cache.entries() * 3, cache.absences()]);
     cache.invalidate(&Invalidation::All);
     // One run does as much as its share of time allows.
     for _ in 0..100 {
         cache.rows.run_pending_tasks();
         cache.missing.run_pending_tasks();
     }
-    assert_eq!(cache.rows_index.len(), 0);
-    assert_eq!(cache.missing_index.len(), 0);
+    assert_eq!(cache.references(), [0, 0]);
 }
 
 /// Fills, invalidations and reads on threads of their own. The source's version is raised, then the

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cache::{Cache, Cached};
+use super::cache::{Answer, Cache, Cached};
 use super::error::{Failure, SourceError};
 use super::flight::{Flights, Outcome, Seat, fly};
 use super::gate::Gate;
 use super::health::Health;
 use super::invalidation::Invalidation;
-use super::key::Key;
+use super::key::{Key, KeyRef};
 use super::lease::Leases;
 use super::memo::{Memo, Question, QuestionRef, Told};
 use super::sessions::{SessionAnswer, SessionKey, Sessions};
@@ -120,8 +120,43 @@ impl Desk {
         self.gate.enter().await
     }
 
+    /// What the source says, or said not too long ago; `start` starts the look-up of a new flight.
+    pub(super) async fn live(
+        &self,
+        key: KeyRef<'_>,
+        start: impl Fn(Arc<Key>, Seat<Arc<Key>, Cached>),
+    ) -> Outcome<Cached> {
+        let cached = || self.cache.get(key, Instant::now());
+        if let Some(cached) = cached() {
+            self.metrics.directory_hits.inc();
+            return Ok(cached);
+        }
+        let owned = key.to_key();
+        let start = |seat| start(Arc::clone(&owned), seat);
+        let stale = || {
+            let stale = self.cache.stale(key, Instant::now())?;
+            self.metrics.directory_stale.inc();
+            Some(Cached::Known(stale))
+        };
+        self.flights
+            .ask(&owned, self.timeout, cached, start, stale)
+            .await
+    }
+
     /// Lands one flight of a record.
     pub(super) async fn look_up(self: Arc<Self>, key: Arc<Key>, seat: Seat<Arc<Key>, Cached>) {
+        self.fill(&key, seat, || self.source.find(&key)).await;
+    }
+
+    /// The same, whoever is asked.
+    pub(super) async fn fill<F>(
+        &self,
+        key: &Arc<Key>,
+        seat: Seat<Arc<Key>, Cached>,
+        find: impl Fn() -> F,
+    ) where
+        F: Future<Output = Result<Answer, SourceError>>,
+    {
         let enter = async |number| {
             pause(number).await;
             self.gate.enter().await
@@ -129,38 +164,69 @@ impl Desk {
         let attempt = async |_permit| {
             let ticket = self.cache.ticket(Instant::now());
             self.metrics.directory_lookups.inc();
-            Ok((ticket, self.source.find(&key).await?))
+            Ok((ticket, find().await?))
         };
         fly(seat, self.timeout, enter, attempt, |outcome| {
             self.hear(&outcome);
             match outcome {
-                Ok((ticket, answer)) => self.cache.store(ticket, &key, answer).map(Ok),
+                Ok((ticket, answer)) => self.cache.store(ticket, key, answer).map(Ok),
                 Err(failure) => Some(Err(failure)),
             }
         })
         .await;
     }
 
+    /// What is said about a tenant; `start` starts the look-up of a new flight.
+    pub(super) async fn told(
+        &self,
+        ask: TenantAskRef<'_>,
+        start: impl Fn(TenantAsk, Seat<TenantAsk, Told<TenantId>>),
+    ) -> Outcome<Told<TenantId>> {
+        let remembered = || self.remembered(ask);
+        if let Some(told) = remembered() {
+            self.metrics.directory_hits.inc();
+            return Ok(told);
+        }
+        let owned = ask.to_ask();
+        let start = |seat| start(owned.clone(), seat);
+        self.tenant_flights
+            .ask(&owned, self.timeout, remembered, start, || None)
+            .await
+    }
+
     /// Lands one flight of a question about a tenant.
-    pub(super) async fn ask_about_tenant(
+    pub(super) async fn look_up_tenant(
         self: Arc<Self>,
         ask: TenantAsk,
         seat: Seat<TenantAsk, Told<TenantId>>,
     ) {
+        self.fill_tenant(&ask, seat, || self.find_tenant(&ask))
+            .await;
+    }
+
+    /// The same, whoever is asked.
+    pub(super) async fn fill_tenant<F>(
+        &self,
+        ask: &TenantAsk,
+        seat: Seat<TenantAsk, Told<TenantId>>,
+        find: impl Fn() -> F,
+    ) where
+        F: Future<Output = Result<Told<TenantId>, SourceError>>,
+    {
         let enter = async |number| {
             pause(number).await;
             self.tenant_gate.enter().await
         };
         let attempt = async |_permit| {
-            let (number, asked_at) = (self.number(&ask), Instant::now());
+            let (number, asked_at) = (self.number(ask), Instant::now());
             self.metrics.directory_lookups.inc();
-            Ok((number, asked_at, self.find_tenant(&ask).await?))
+            Ok((number, asked_at, find().await?))
         };
         fly(seat, self.timeout, enter, attempt, |outcome| {
             self.hear(&outcome);
             match outcome {
                 Ok((number, asked_at, answer)) => self
-                    .remember(&ask, answer.clone(), number, asked_at)
+                    .remember(ask, answer.clone(), number, asked_at)
                     .then_some(Ok(answer)),
                 Err(failure) => Some(Err(failure)),
             }
@@ -188,7 +254,7 @@ impl Desk {
     }
 
     /// What is remembered about a question.
-    pub(super) fn remembered(&self, ask: TenantAskRef<'_>) -> Option<Told<TenantId>> {
+    fn remembered(&self, ask: TenantAskRef<'_>) -> Option<Told<TenantId>> {
         let now = Instant::now();
         match ask {
             TenantAskRef::Domain(question) => self.domains.get(&question, now),

@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::error::{Failure, SourceError};
+use super::sync::{Mutex, MutexGuard};
 
 pub(super) type Outcome<A> = Result<A, Failure>;
 type Waiters<A> = Vec<oneshot::Sender<Outcome<A>>>;

@@ -3,11 +3,12 @@
 //! When the queue is full the next one fails at once: a directory that cannot keep up must not
 //! collect every request of the gateway.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::{Failure, SourceError};
+use super::sync::AtomicUsize;
 
 #[derive(Debug)]
 pub(super) struct Gate {

@@ -10,10 +10,11 @@
 //! Its lock is a leaf: nothing is called while it is held.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::key::Key;
 use super::record::Record;
+use super::sync::{Mutex, MutexGuard};
 use crate::ids::{AccountId, TenantId, UserId};
 
 /// What a row names, and so what can invalidate it. The variants stand in the order that makes one
@@ -80,7 +81,7 @@ impl Index {
             .collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Reference, Arc<Key>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Reference, Arc<Key>>> {
         // Nothing that runs under the lock panics half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,13 +7,14 @@
 //! cache and the source say.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::binding::Binding;
 use super::invalidation::Invalidation;
+use super::sync::{AtomicU64, Mutex, MutexGuard};
 use crate::ids::{AccountId, TenantId, UserId};
 
 /// How many locks the tenants are spread over.

@@ -9,10 +9,13 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use moka::Equivalent;
+
+use super::space::{Space, bounded};
+use super::sync::AtomicU64;
 
 /// Most answers of each kind.
 const CAPACITY: u64 = 10_000;
@@ -87,8 +90,8 @@ struct Remembered<V> {
 }
 
 pub(super) struct Memo<K, V> {
-    found: moka::sync::Cache<K, Remembered<V>, ahash::RandomState>,
-    missing: moka::sync::Cache<K, Remembered<V>, ahash::RandomState>,
+    found: Space<K, Remembered<V>>,
+    missing: Space<K, Remembered<V>>,
     /// Counts what forgets everything; an answer stands while its number is the present one.
     number: AtomicU64,
     life: Duration,
@@ -107,14 +110,9 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(super) fn new(life: Duration, negative_life: Duration) -> Self {
-        let space = || {
-            moka::sync::Cache::builder()
-                .max_capacity(CAPACITY)
-                .build_with_hasher(ahash::RandomState::new())
-        };
         Self {
-            found: space(),
-            missing: space(),
+            found: bounded(CAPACITY),
+            missing: bounded(CAPACITY),
             number: AtomicU64::new(0),
             life,
             negative_life,

@@ -31,10 +31,16 @@ mod record;
 mod redis_text;
 mod revoked;
 mod ring;
+#[cfg(test)]
+#[cfg(feature = "schedules")]
+mod schedules;
 mod service;
 mod sessions;
 mod source;
+#[cfg_attr(all(test, feature = "schedules"), path = "schedules/space.rs")]
+mod space;
 mod strict_json;
+mod sync;
 
 pub use binding::{Binding, Live};
 pub use error::{DirectoryError, SourceError};

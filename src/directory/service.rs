@@ -99,29 +99,11 @@ impl Directory {
             lookup,
             subject,
         };
-        if let Some(cached) = self.desk.cache.get(key, Instant::now()) {
-            self.desk.metrics.directory_hits.inc();
-            return live(cached);
-        }
-        let (desk, owned) = (&self.desk, key.to_key());
-        let answer = desk
-            .flights
-            .ask(
-                &owned,
-                desk.timeout,
-                || desk.cache.get(key, Instant::now()),
-                |seat| {
-                    let task = Arc::clone(desk).look_up(Arc::clone(&owned), seat);
-                    self.control.spawn(task);
-                },
-                || {
-                    let stale = desk.cache.stale(key, Instant::now())?;
-                    desk.metrics.directory_stale.inc();
-                    Some(Cached::Known(stale))
-                },
-            )
-            .await;
-        live(answer?)
+        let start = |key, seat| {
+            self.control
+                .spawn(Arc::clone(&self.desk).look_up(key, seat));
+        };
+        live(self.desk.live(key, start).await?)
     }
 
     /// The tenant whose host this is; `query` is the one in the configuration, `host` lower-case and
@@ -306,26 +288,11 @@ impl Directory {
         &self,
         ask: TenantAskRef<'_>,
     ) -> Result<Option<TenantId>, DirectoryError> {
-        let desk = &self.desk;
-        if let Some(answer) = desk.remembered(ask) {
-            desk.metrics.directory_hits.inc();
-            return Ok(answer.found());
-        }
-        let owned = ask.to_ask();
-        let answer = desk
-            .tenant_flights
-            .ask(
-                &owned,
-                desk.timeout,
-                || desk.remembered(ask),
-                |seat| {
-                    let task = Arc::clone(desk).ask_about_tenant(owned.clone(), seat);
-                    self.control.spawn(task);
-                },
-                || None,
-            )
-            .await;
-        Ok(answer?.found())
+        let start = |ask, seat| {
+            self.control
+                .spawn(Arc::clone(&self.desk).look_up_tenant(ask, seat));
+        };
+        Ok(self.desk.told(ask, start).await?.found())
     }
 }
 

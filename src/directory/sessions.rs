@@ -8,17 +8,19 @@
 //! against the live record whenever it is used.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
 use super::error::{DirectoryError, SourceError};
-use super::flight::{Seat, fly};
+use super::flight::{Outcome, Seat, fly};
 use super::invalidation::Invalidation;
 use super::ring::Ring;
 use super::service::Directory;
 use super::source::FoundSession;
+use super::space::{Space, bounded};
+use super::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::config;
 use crate::ids::TenantId;
 use crate::session::{Session, SessionError};
@@ -98,6 +100,16 @@ pub(super) struct SessionKey {
     key: Box<str>,
 }
 
+impl SessionKey {
+    pub(super) fn new(store: usize, tenant: &TenantId, key: &str) -> Self {
+        Self {
+            store,
+            tenant: tenant.clone(),
+            key: key.into(),
+        }
+    }
+}
+
 /// What a store said of a key.
 #[derive(Debug, Clone)]
 pub(super) enum SessionAnswer {
@@ -113,12 +125,10 @@ struct Held {
     asked_at: Instant,
 }
 
-type Space = moka::sync::Cache<SessionKey, Held, ahash::RandomState>;
-
 #[derive(Debug)]
 pub(super) struct Sessions {
-    found: Space,
-    missing: Space,
+    found: Space<SessionKey, Held>,
+    missing: Space<SessionKey, Held>,
     stores: BTreeSet<usize>,
     /// Those of them that have rows.
     tables: BTreeSet<usize>,
@@ -131,15 +141,10 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn new(config: &config::Directory) -> Self {
-        let space = |capacity| {
-            moka::sync::Cache::builder()
-                .max_capacity(capacity)
-                .build_with_hasher(ahash::RandomState::new())
-        };
         let life = config.cache.ttl.min(config.cache.ttl_without_push);
         Self {
-            found: space(CAPACITY.min(config.cache.capacity).max(1)),
-            missing: space(ABSENT_CAPACITY),
+            found: bounded(CAPACITY.min(config.cache.capacity).max(1)),
+            missing: bounded(ABSENT_CAPACITY),
             stores: {
                 let tables = config.session_tables.keys();
                 tables
@@ -216,11 +221,7 @@ impl Sessions {
         match what {
             Invalidation::Session { tenant, key } => {
                 for store in &self.stores {
-                    let key = SessionKey {
-                        store: *store,
-                        tenant: tenant.clone(),
-                        key: key.as_str().into(),
-                    };
+                    let key = SessionKey::new(*store, tenant, key);
                     self.found.invalidate(&key);
                     self.missing.invalidate(&key);
                 }
@@ -252,24 +253,11 @@ impl Directory {
         key: &str,
     ) -> Result<Option<Arc<StoredSession>>, DirectoryError> {
         let (desk, control) = self.parts();
-        let key = SessionKey {
-            store,
-            tenant: tenant.clone(),
-            key: key.into(),
+        let key = SessionKey::new(store, tenant, key);
+        let start = |seat| {
+            control.spawn(Arc::clone(desk).look_up_session(key.clone(), seat));
         };
-        let cached = || desk.sessions.get(&key, Instant::now());
-        let answer = if let Some(answer) = cached() {
-            desk.metrics.directory_hits.inc();
-            answer
-        } else {
-            let start = |seat| {
-                control.spawn(Arc::clone(desk).look_up_session(key.clone(), seat));
-            };
-            desk.session_flights
-                .ask(&key, desk.timeout, cached, start, || None)
-                .await?
-        };
-        match answer {
+        match desk.session(&key, start).await? {
             SessionAnswer::Known(session) => Ok(Some(session)),
             SessionAnswer::NoSession => Ok(None),
             SessionAnswer::NoTenant => Err(DirectoryError::TenantUnknown),
@@ -278,22 +266,52 @@ impl Directory {
 }
 
 impl Desk {
+    /// What the store says of a session, or said a short while ago; `start` starts the look-up of a
+    /// new flight.
+    pub(super) async fn session(
+        &self,
+        key: &SessionKey,
+        start: impl Fn(Seat<SessionKey, SessionAnswer>),
+    ) -> Outcome<SessionAnswer> {
+        let cached = || self.sessions.get(key, Instant::now());
+        if let Some(answer) = cached() {
+            self.metrics.directory_hits.inc();
+            return Ok(answer);
+        }
+        self.session_flights
+            .ask(key, self.timeout, cached, start, || None)
+            .await
+    }
+
     /// Lands one flight of a session.
     async fn look_up_session(
         self: Arc<Self>,
         key: SessionKey,
         seat: Seat<SessionKey, SessionAnswer>,
     ) {
+        let table_asked = AtomicBool::new(false);
+        let find = || self.find_session(&key, &table_asked);
+        self.fill_session(&key, seat, &table_asked, find).await;
+    }
+
+    /// The same, whoever is asked; `table_asked` is raised once that is the source of the records.
+    pub(super) async fn fill_session<F>(
+        &self,
+        key: &SessionKey,
+        seat: Seat<SessionKey, SessionAnswer>,
+        table_asked: &AtomicBool,
+        find: impl Fn() -> F,
+    ) where
+        F: Future<Output = Result<FoundSession, SourceError>>,
+    {
         let enter = async |number| {
             super::desk::pause(number).await;
             self.session_gate.enter().await
         };
-        let table_asked = AtomicBool::new(false);
         let attempt = async |_permit| {
             let (sequence, asked_at) = (self.sessions.ticket(), Instant::now());
             self.metrics.directory_lookups.inc();
-            let found = self.find_session(&key, &table_asked).await?;
-            let answer = match found {
+            let answer = match find().await? {
                 FoundSession::Session(session) => SessionAnswer::Known(Arc::from(session)),
                 FoundSession::NoSession => SessionAnswer::NoSession,
                 FoundSession::NoTenant => SessionAnswer::NoTenant,
@@ -307,10 +325,9 @@ impl Desk {
                 self.metrics.directory_errors.inc();
             }
             match outcome {
-                Ok((sequence, asked_at, answer)) => self
-                    .sessions
-                    .store(sequence, asked_at, &key, answer)
-                    .map(Ok),
+                Ok((sequence, asked_at, answer)) => {
+                    self.sessions.store(sequence, asked_at, key, answer).map(Ok)
+                }
                 Err(failure) => Some(Err(failure)),
             }
         })

@@ -1,5 +1,6 @@
 //! The YAML file: followed when it changes, kept as it was when it breaks.
 
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use super::{account_of, five};
@@ -70,6 +71,49 @@ fn e24_a_broken_file_changes_nothing_and_is_said() {
     until("the next good file is read", || {
         account_of(&scene, &five()).as_deref() == Some("14")
     });
+}
+
+/// As Kubernetes mounts a `ConfigMap`: the file is a link into `..data`, which is a link to a folder
+/// and is replaced by a rename.
+#[test]
+fn e24_a_swapped_link_is_noticed_and_one_that_leads_nowhere_changes_nothing() {
+    let scene = Scene::with(|builder| {
+        let mounted = builder.folder().join("mounted");
+        std::fs::create_dir_all(mounted.join("..1")).expect("a folder");
+        let users = MOVED.replace("14", "12");
+        std::fs::write(mounted.join("..1/users.yaml"), users).expect("written");
+        symlink("..1", mounted.join("..data")).expect("a link");
+        symlink("..data/users.yaml", mounted.join("users.yaml")).expect("a link");
+        builder.set(
+            "directory",
+            "source: { file: { path: mounted/users.yaml } }\ncache: { ttl: 100ms, ttl_without_push: 100ms }",
+        )
+    });
+    let mounted = scene.gateway.folder().join("mounted");
+    let swap = |folder: &str| {
+        symlink(folder, mounted.join("..data_tmp")).expect("a link");
+        std::fs::rename(mounted.join("..data_tmp"), mounted.join("..data")).expect("renamed");
+    };
+    assert_eq!(account_of(&scene, &five()).as_deref(), Some("12"));
+    std::fs::create_dir(mounted.join("..2")).expect("a folder");
+    std::fs::write(mounted.join("..2/users.yaml"), MOVED).expect("written");
+    swap("..2");
+    std::fs::remove_dir_all(mounted.join("..1")).expect("removed");
+    until("the swap is noticed", || {
+        account_of(&scene, &five()).as_deref() == Some("14")
+    });
+    swap("..3");
+    scene.gateway.wait_for_log("the last good one serves on");
+    let ready = || scene.gateway.admin(&Request::get("/readyz")).text();
+    until("it is told", || ready().contains("No such file"));
+    assert_eq!(account_of(&scene, &five()).as_deref(), Some("14"));
+    std::fs::create_dir(mounted.join("..3")).expect("a folder");
+    let users = MOVED.replace("14", "13");
+    std::fs::write(mounted.join("..3/users.yaml"), users).expect("written");
+    until("the new one is read once it is there", || {
+        account_of(&scene, &five()).as_deref() == Some("13")
+    });
+    until("it is told", || !ready().contains("No such file"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod cache;
 mod file;
+mod herd;
 mod http;
 mod postgres;
 mod sqlite;

@@ -1,5 +1,7 @@
 //! A real PostgreSQL: its rows, its locks, its failures.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::{account_of, five};
@@ -26,13 +28,17 @@ FROM users u LEFT JOIN accounts a ON a.id = u.tenant_id LEFT JOIN plans p ON p.i
 WHERE u.id = $user::bigint";
 
 fn scene(database: &Database, lookup: &str, more: &str) -> Scene {
+    scene_at(&database.url(), lookup, more)
+}
+
+fn scene_at(url: &str, lookup: &str, more: &str) -> Scene {
     let lookup = lookup.replace('\n', "\n        ");
     let directory = format!(
         "source:\n  postgres:\n    url: \"${{DATABASE_URL}}\"\n    lookups:\n      default: |\n        {lookup}\n{more}"
     );
     Scene::with(|builder| {
         builder
-            .env("DATABASE_URL", &database.url())
+            .env("DATABASE_URL", url)
             .set(
                 "identity",
                 "{ attributes: { email: X-Auth-Email, plan: X-Auth-Plan } }",
@@ -243,6 +249,75 @@ fn e22_a_database_that_is_down_refuses_and_comes_back() {
     until("it is ready again", || {
         scene.gateway.admin(&Request::get("/readyz")).status() == 200
     });
+}
+
+/// Each way to fail, what brings it about, and what mends it.
+const FAILURES: [(&str, &str, &str); 5] = [
+    (
+        "another schema",
+        "ALTER TABLE users RENAME COLUMN tenant_id TO account_id",
+        "ALTER TABLE users RENAME COLUMN account_id TO tenant_id",
+    ),
+    (
+        "no table",
+        "ALTER TABLE plans RENAME TO gone",
+        "ALTER TABLE gone RENAME TO plans",
+    ),
+    (
+        "no right",
+        "REVOKE SELECT ON users FROM app",
+        "GRANT SELECT ON users TO app",
+    ),
+    (
+        "no connection",
+        "ALTER ROLE app CONNECTION LIMIT 0; SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'app'",
+        "ALTER ROLE app CONNECTION LIMIT -1",
+    ),
+    (
+        "two rows",
+        "ALTER TABLE users DROP CONSTRAINT users_pkey; INSERT INTO users SELECT * FROM users WHERE id = 5; INSERT INTO users SELECT 10, 12, true FROM generate_series(1, 2)",
+        "DELETE FROM users a USING users b WHERE a.ctid < b.ctid AND a.id = b.id; DELETE FROM users WHERE id = 10",
+    ),
+];
+
+#[test]
+fn e22_whatever_fails_is_503_with_a_time_to_come_back_and_never_an_answer() {
+    let database = Database::alone_with(TABLES);
+    database.run("CREATE ROLE app LOGIN; GRANT SELECT ON users, accounts, plans TO app");
+    let url = database.url().replace("postgres@", "app@");
+    let scene = scene_at(&url, LOOKUP, SHORT);
+    assert_eq!(account_of(&scene, &five()).as_deref(), Some("12"));
+    let mut waits = BTreeSet::new();
+    let mut refused = |what: &str| {
+        until(what, || scene.gateway.send(&five()).status() == 503);
+        // Somebody who does not exist is not told so while nobody can know.
+        for user in ["5", "10", "5", "10"] {
+            until("the last answer is forgotten", || {
+                scene.gateway.send(&get(user)).status() == 503
+            });
+            let response = scene.refuses(&get(user), 503, "directory_unavailable");
+            let wait = response.header("retry-after").expect("when to come back");
+            waits.insert(wait.parse::<u64>().expect("seconds"));
+        }
+    };
+    let passes = |what: &str| {
+        until(what, || scene.gateway.send(&five()).status() == 200);
+        until(what, || scene.gateway.send(&get("10")).status() == 401);
+    };
+    for (what, sql, undo) in FAILURES {
+        database.run(sql);
+        refused(what);
+        database.run(undo);
+        passes(what);
+    }
+    let mut holder = database.session();
+    holder.run("BEGIN");
+    holder.run("LOCK TABLE users");
+    refused("no answer in time");
+    holder.run("COMMIT");
+    passes("an answer again");
+    assert!(waits.iter().all(|wait| (1..=3).contains(wait)), "{waits:?}");
+    assert!(waits.len() > 1, "all come back together: {waits:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::wait::Watched;
 
@@ -18,6 +19,8 @@ enum Path {
 struct State {
     path: Path,
     target: u16,
+    /// How often the connections were reset.
+    resets: u64,
     streams: Vec<TcpStream>,
 }
 
@@ -34,6 +37,7 @@ impl Link {
         let state = Arc::new(Watched::new(State {
             path: Path::Open,
             target,
+            resets: 0,
             streams: Vec::new(),
         }));
         let shared = Arc::clone(&state);
@@ -62,6 +66,21 @@ impl Link {
     /// Lets bytes pass again, also those that were held up.
     pub(crate) fn go_on(&self) {
         self.state.update(|state| state.path = Path::Open);
+    }
+
+    /// Resets every connection, as a firewall does that has forgotten them; new ones pass.
+    pub(crate) fn reset(&self) {
+        self.state.update(|state| {
+            state.resets += 1;
+            for stream in state.streams.drain(..) {
+                // The last handle that is closed then sends a reset.
+                socket2::SockRef::from(&stream)
+                    .set_linger(Some(Duration::ZERO))
+                    .expect("an option");
+                // Wakes who reads from it, and tells the other end nothing.
+                let _ = stream.shutdown(Shutdown::Read);
+            }
+        });
     }
 
     /// Ends every connection, and leads new ones to this port.
@@ -102,10 +121,11 @@ fn carry(client: TcpStream, target: u16, state: &Arc<Watched<State>>) {
 
 fn one_way(mut from: TcpStream, mut to: TcpStream, state: &Watched<State>) {
     let mut buffer = [0; 16 * 1024];
+    let resets = state.read(|state| state.resets);
     while let Ok(count) = from.read(&mut buffer) {
         // Waits as long as the link is silent, however long that is.
         let open = loop {
-            let forever = std::time::Duration::from_hours(1);
+            let forever = Duration::from_hours(1);
             let path = state.within(forever, |state| {
                 (state.path != Path::Silent).then_some(state.path)
             });
@@ -117,5 +137,7 @@ fn one_way(mut from: TcpStream, mut to: TcpStream, state: &Watched<State>) {
             break;
         }
     }
-    let _ = to.shutdown(Shutdown::Write);
+    if state.read(|state| state.resets) == resets {
+        let _ = to.shutdown(Shutdown::Write);
+    }
 }

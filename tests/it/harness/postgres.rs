@@ -125,6 +125,12 @@ impl Database {
         Frozen::with_children(postmaster)
     }
 
+    /// What the server (of `alone_with`) has written into its log.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read(self.server.folder.path().join("log")).expect("a log");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// Starts it again.
     pub(crate) fn start_again(&self) {
         self.server.launch();

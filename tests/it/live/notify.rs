@@ -155,6 +155,29 @@ fn e19_a_half_open_path_is_noticed_though_look_ups_still_work() {
 }
 
 #[test]
+fn e19_a_path_that_is_reset_is_noticed_and_nothing_is_missed() {
+    let database = Database::with(TABLES);
+    let link = Link::to(database.port());
+    let scene = scene_through(&database, &link);
+    until_push(&scene.gateway, true);
+    for (old, new) in [("12", "14"), ("14", "13"), ("13", "12")] {
+        assert_eq!(account_of(&scene, "5"), old);
+        let before = metric(&scene.gateway, "countersign_invalidations_total");
+        link.reset();
+        database.run(&format!("UPDATE users SET account_id = {new} WHERE id = 5"));
+        // Nobody says what has changed: it is the new connection that forgets everything.
+        until("it is listened to again", || {
+            metric(&scene.gateway, "countersign_invalidations_total") > before
+        });
+        until_account(&scene, "5", new);
+        until_push(&scene.gateway, true);
+    }
+    scene.gateway.wait_for_log("push is lost");
+    let log = scene.gateway.log();
+    assert!(log.contains("reset by peer"), "{log}");
+}
+
+#[test]
 fn e18_a_failover_is_listened_to_before_it_is_believed() {
     let first = Database::with(TABLES);
     let second = first.twin_elsewhere(TABLES);

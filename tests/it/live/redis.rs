@@ -205,9 +205,12 @@ fn e21_a_storm_of_messages_is_applied_and_costs_no_look_up_each() {
     );
     // In parts, since a server that is busy with one script for seconds counts as lost.
     let script = "for i = 1, 1000 do redis.call('PUBLISH', 'moves', '{\"tenant\":\"default\",\"user\":\"' .. (ARGV[1] * 1000 + i) .. '\"}') end";
-    for part in 1..=STORM {
-        redis.run(&["EVAL", script, "0", &part.to_string()]);
-    }
+    let storm = |parts: std::ops::RangeInclusive<u32>| {
+        for part in parts {
+            redis.run(&["EVAL", script, "0", &part.to_string()]);
+        }
+    };
+    storm(1..=STORM);
     database.run("UPDATE users SET account_id = 14 WHERE id = 5");
     redis.run(&["PUBLISH", "moves", r#"{"tenant":"default","user":"5"}"#]);
     until_account(&scene, "5", "14");
@@ -216,5 +219,13 @@ fn e21_a_storm_of_messages_is_applied_and_costs_no_look_up_each() {
     });
     let looked_up = metric(&scene.gateway, "countersign_directory_lookups_total") - looked_up;
     assert!(looked_up < 10, "{looked_up} look-ups");
+    // Nothing is kept of users whom nobody asks for: as many others again take no more memory.
+    let (peak, before) = (scene.gateway.peak_memory(), applied());
+    storm(STORM + 1..=2 * STORM);
+    until("all are applied", || {
+        applied() >= before + u64::from(STORM) * 1000
+    });
+    let grown = scene.gateway.peak_memory().saturating_sub(peak);
+    assert!(grown < 4 << 20, "{grown} bytes for nobody");
     assert_eq!(scene.gateway.admin(&Request::get("/readyz")).status(), 200);
 }

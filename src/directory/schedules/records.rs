@@ -1,0 +1,173 @@
+//! Records: after an invalidation is acknowledged, no answer older than it is given.
+
+use serde_json::{Value, json};
+
+use super::super::cache::{Absence, Answer, Cached};
+use super::super::flight::Seat;
+use super::super::key::{Key, KeyRef};
+use super::super::record::Record;
+use super::*;
+use crate::ids::{AccountId, UserId};
+
+/// The state in which user 7 does not exist.
+const GONE: u64 = 1;
+
+/// By his id, or by another name.
+pub(super) fn key(subject: &str) -> Arc<Key> {
+    Arc::new(Key {
+        tenant: tenant(),
+        lookup: "default".into(),
+        subject: UserId::parse(subject).unwrap(),
+    })
+}
+
+/// What the source says of user 7 in this state: in one he does not exist.
+fn answer(state: u64) -> Answer {
+    if state == GONE {
+        return Answer::Absent(Absence::User);
+    }
+    let row = json!({"id": "7", "account": state, "active": true, "memberships": ["m"]});
+    let Value::Object(row) = row else {
+        unreachable!()
+    };
+    Answer::Row(Box::new(Record::read(row).unwrap()))
+}
+
+fn fits(cached: &Cached, state: u64) -> bool {
+    match cached {
+        Cached::Absent(_) => state == GONE,
+        Cached::Known(row) => row.account().unwrap().as_str() == state.to_string(),
+    }
+}
+
+/// Each of them concerns user 7, by whatever name he is looked up.
+pub(super) fn said(way: u32) -> Invalidation {
+    match way {
+        0 => Invalidation::User {
+            tenant: tenant(),
+            user: UserId::parse("7").unwrap(),
+        },
+        1 => Invalidation::Account {
+            tenant: tenant(),
+            account: AccountId::parse("m").unwrap(),
+        },
+        2 => Invalidation::Tenant(tenant()),
+        _ => Invalidation::All,
+    }
+}
+
+/// A request for the live record; look-ups are tasks of their own.
+pub(super) async fn live(truth: &Arc<Truth>, key: &Arc<Key>) -> Cached {
+    let start = |key: Arc<Key>, seat: Seat<_, _>| {
+        let truth = Arc::clone(truth);
+        spawn(async move {
+            let find = async || Ok(answer(truth.read().await));
+            truth.desk.fill(&key, seat, find).await;
+        });
+    };
+    truth.desk.live(KeyRef::of(key), start).await.unwrap()
+}
+
+#[test]
+fn e16_no_schedule_gives_out_a_record_older_than_an_acknowledged_change() {
+    schedules(async || {
+        let truth = Truth::new();
+        let mut tasks = vec![
+            change(&truth, said(one_of(4))),
+            change(&truth, said(one_of(4))),
+        ];
+        for _ in 0..2 {
+            let truth = Arc::clone(&truth);
+            tasks.push(spawn(async move {
+                for _ in 0..2 {
+                    let key = key(["7", "bob@example.com"][one_of(2) as usize]);
+                    truth.check(live(&truth, &key), fits).await;
+                    let stale = async || truth.desk.cache.stale(KeyRef::of(&key), now());
+                    let fits = |row: &Option<_>, state| {
+                        row.clone()
+                            .is_none_or(|row| fits(&Cached::Known(row), state))
+                    };
+                    truth.check(stale(), fits).await;
+                }
+            }));
+        }
+        all(tasks).await;
+        for subject in ["7", "bob@example.com"] {
+            let key = key(subject);
+            truth.check(live(&truth, &key), fits).await;
+        }
+    });
+}
+
+/// The same with nothing around it, so that the few steps of a fill and of an invalidation meet in
+/// more ways.
+#[test]
+fn e16_no_schedule_keeps_a_row_older_than_an_acknowledged_change() {
+    schedules(async || {
+        let truth = Truth::new();
+        let key = key("bob@example.com");
+        let fills = (0..2).map(|_| {
+            let (truth, key) = (Arc::clone(&truth), Arc::clone(&key));
+            spawn(async move {
+                let ticket = truth.desk.cache.ticket(now());
+                let state = truth.state.load(SeqCst);
+                truth.desk.cache.store(ticket, &key, answer(state));
+            })
+        });
+        let mut tasks: Vec<_> = fills.collect();
+        for _ in 0..=one_of(2) {
+            tasks.push(change(&truth, said(one_of(4))));
+        }
+        all(tasks).await;
+        let kept = async || truth.desk.cache.get(KeyRef::of(&key), now());
+        let fits = |kept: &Option<_>, state| kept.as_ref().is_none_or(|kept| fits(kept, state));
+        truth.check(kept(), fits).await;
+        // And the index holds what the entries name, each a subject, a user and two accounts.
+        let cache = &truth.desk.cache;
+        assert_eq!(cache.references(), [cache.entries() * 4, cache.absences()]);
+    });
+}
+
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// A change of somebody else's outdates nothing, so one look-up is enough however it falls.
+#[test]
+fn no_schedule_asks_again_because_of_somebody_else() {
+    schedules(async || {
+        let truth = Truth::new();
+        let other = Invalidation::User {
+            tenant: tenant(),
+            user: UserId::parse("8").unwrap(),
+        };
+        let key = key("7");
+        let others = {
+            let truth = Arc::clone(&truth);
+            spawn(async move { truth.desk.apply(&other) })
+        };
+        let asked = Arc::new(AtomicU64::new(0));
+        let requests = (0..3).map(|_| {
+            let (truth, key, asked) = (Arc::clone(&truth), Arc::clone(&key), Arc::clone(&asked));
+            spawn(async move {
+                let start = |key: Arc<Key>, seat: Seat<_, _>| {
+                    let (truth, asked) = (Arc::clone(&truth), Arc::clone(&asked));
+                    spawn(async move {
+                        let find = async || {
+                            asked.fetch_add(1, SeqCst);
+                            pause().await;
+                            Ok(answer(0))
+                        };
+                        truth.desk.fill(&key, seat, find).await;
+                    });
+                };
+                truth.desk.live(KeyRef::of(&key), start).await.unwrap();
+            })
+        });
+        let mut tasks: Vec<_> = requests.collect();
+        tasks.push(others);
+        all(tasks).await;
+        // Each time that it was evicted it may be asked for once more, never twice at once.
+        assert!((1..=3).contains(&asked.load(SeqCst)));
+    });
+}

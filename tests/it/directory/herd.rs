@@ -1,0 +1,147 @@
+//! The herd: everybody asks at once, as after a restart, in front of a real PostgreSQL that says
+//! which look-ups it was asked for, by whom, and how many of the gateway's connections it saw then.
+
+use std::collections::BTreeMap;
+use std::sync::Barrier;
+use std::time::Duration;
+
+use crate::harness::{Database, Gateway, H2Client, H2Request, Recorder, Scene, Token, until};
+
+const USERS: usize = 10_000;
+/// Streams of a connection, each of which asks as another user.
+const STREAMS: usize = 100;
+/// How long the last of them may have to wait.
+const PATIENT: Duration = Duration::from_mins(5);
+/// The gateway's own connections to the database.
+const CONNECTIONS: usize = 4;
+
+/// A look-up runs in a transaction that may only read, so the server's log does the counting.
+const TABLES: &str = r"
+CREATE TABLE users (id text PRIMARY KEY, account text NOT NULL);
+INSERT INTO users SELECT n, 'of-' || n FROM generate_series(1, 10000) n;
+CREATE ROLE gateway LOGIN;
+GRANT SELECT ON users TO gateway;
+CREATE FUNCTION look_up(wanted text) RETURNS TABLE (id text, account text, active boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  RAISE LOG 'looked up % with %', wanted,
+    (SELECT count(*) FROM pg_stat_activity WHERE usename = 'gateway');
+  RETURN QUERY SELECT u.id, u.account, true FROM users u WHERE u.id = wanted;
+END $$;
+";
+
+/// What the server was asked.
+struct Asked {
+    /// How often for each user.
+    users: BTreeMap<String, usize>,
+    /// The most connections of the gateway's that there were at once.
+    most: usize,
+}
+
+impl Asked {
+    fn of(database: &Database) -> Self {
+        let mut asked = Self {
+            users: BTreeMap::new(),
+            most: 0,
+        };
+        for line in database.log().lines() {
+            let Some((_, said)) = line.split_once("LOG:  looked up ") else {
+                continue;
+            };
+            let words: Vec<&str> = said.split(' ').collect();
+            // A probe of the gateway's own asks for nobody.
+            if words[0].parse::<usize>().is_ok() {
+                *asked.users.entry(words[0].to_owned()).or_default() += 1;
+            }
+            asked.most = asked.most.max(words[2].parse().expect("a count"));
+        }
+        asked
+    }
+}
+
+/// Asks as every user, or one in so many, so often each and everything at once; gives what was not as it
+/// should be.
+fn ask_as_everybody(gateway: &Gateway, one_in: usize, times: usize) -> Vec<String> {
+    let clients = USERS / STREAMS * times;
+    let start = Barrier::new(clients);
+    let client = |number: usize| {
+        let first = number / times * STREAMS + 1;
+        let users = (first..first + STREAMS).step_by(one_in);
+        let requests = users.clone().map(|user| {
+            let token = Token::user(user.to_string()).signed();
+            H2Request::get("app.test/").bearer(&token)
+        });
+        let requests: Vec<_> = requests.collect();
+        let client = H2Client::clear(gateway.second_address());
+        start.wait();
+        let answers = client.send_all_within(PATIENT, requests);
+        let wrong = users
+            .zip(answers)
+            .filter_map(|(user, answer)| match answer {
+                Ok(answer) if answer.status == 200 => {
+                    let seen = String::from_utf8_lossy(&answer.body);
+                    (seen != format!("of-{user}")).then(|| format!("{user} was {seen}"))
+                }
+                Ok(answer) => Some(format!(
+                    "{user}: {} {}",
+                    answer.status,
+                    answer.json()["reason"]
+                )),
+                Err(error) => Some(format!("{user}: {error}")),
+            });
+        wrong.collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..clients)
+            .map(|number| scope.spawn(move || client(number)))
+            .collect();
+        let ended = clients.into_iter().map(|client| client.join());
+        ended.flat_map(|wrong| wrong.expect("no panic")).collect()
+    })
+}
+
+#[test]
+fn e25_ten_thousand_users_at_once_cost_one_look_up_each_and_no_connection_more() {
+    let database = Database::alone_with(TABLES);
+    let url = database.url().replace("postgres@", "gateway@");
+    let directory = format!(
+        "source: {{ postgres: {{ url: \"${{DATABASE_URL}}\", max_connections: {CONNECTIONS}, lookups: {{ default: \"SELECT id, account, active FROM look_up($user)\" }} }} }}\n\
+         cache: {{ ttl: 1h, ttl_without_push: 1h }}\nlimits: {{ timeout: 5m, queue: {USERS} }}"
+    );
+    let upstream = Recorder::forgetful(|exchange| {
+        let account = exchange.head.get("x-auth-account-id").unwrap_or_default();
+        let account = account.to_owned();
+        exchange.respond(200, &[], account.as_bytes());
+    });
+    let scene = Scene::before(upstream, |builder| {
+        builder
+            .env("DATABASE_URL", &url)
+            .set(
+                "listeners",
+                "- address: \"127.0.0.1:{{port}}\"\n- { address: \"127.0.0.1:{{port2}}\", h2c: true }",
+            )
+            .set("directory", &directory)
+            .set("audit", "{ when_full: drop }")
+    });
+    let wrong = ask_as_everybody(&scene.gateway, 1, 2);
+    assert_eq!(wrong, Vec::<String>::new());
+    // The server writes its log by itself.
+    until("each user was looked up", || {
+        Asked::of(&database).users.len() == USERS
+    });
+    let asked = Asked::of(&database);
+    let twice = asked.users.iter().find(|(_, count)| **count > 1);
+    assert_eq!(twice, None, "looked up more than once");
+    assert!(asked.most <= CONNECTIONS, "{} at once", asked.most);
+
+    // From now on nobody is looked up: the cache has them.
+    let wrong = ask_as_everybody(&scene.gateway, 5, 1);
+    assert_eq!(wrong, Vec::<String>::new());
+    let number = USERS + 1;
+    database.run(&format!("SELECT * FROM look_up('{number}')"));
+    until("what came after them is in the log", || {
+        Asked::of(&database).users.contains_key(&number.to_string())
+    });
+    let total: usize = Asked::of(&database).users.values().sum();
+    assert_eq!(total, USERS + 1, "no look-up of the second round");
+}
