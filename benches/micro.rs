@@ -35,7 +35,7 @@ use countersign::gateway::{self, Gateway};
 use countersign::ids::{TenantId, UserId};
 use countersign::route::{RouteTable, TenantAnswer, Tenants};
 use countersign::telemetry::{Clock, Metrics, Trace};
-use countersign::wire::{CanonicalPath, ConnectionInfo, RawRequest};
+use countersign::wire::{CanonicalPath, ConnectionInfo, Memo, RawRequest};
 use divan::{Bencher, black_box};
 use futures_util::FutureExt as _;
 use http::header::HOST;
@@ -149,9 +149,9 @@ impl World {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn read(&self, head: Parts) -> RawRequest {
+    fn read(&self, head: Parts, connection: &ConnectionInfo) -> RawRequest {
         let id = HeaderName::from_static("x-request-id");
-        let read = RawRequest::read(head, false, &connection(), &self.config.limits, &id);
+        let read = RawRequest::read(head, false, connection, &self.config.limits, &id);
         read.unwrap_or_else(|unreadable| panic!("{:?}", unreadable.error))
     }
 }
@@ -170,6 +170,7 @@ fn token(key: &Key, issuer: &str) -> String {
     }))
 }
 
+/// The connection that a client keeps.
 fn connection() -> ConnectionInfo {
     ConnectionInfo {
         peer: SocketAddr::from(([127, 0, 0, 1], 4000)),
@@ -177,6 +178,7 @@ fn connection() -> ConnectionInfo {
         tls: false,
         server_name: None,
         trusted_proxies: Arc::from([]),
+        memo: Memo::default(),
     }
 }
 
@@ -202,12 +204,15 @@ fn remembered_token(bencher: Bencher<'_, '_>) {
     let known = VerifiedTokens::of_bytes(MEMORY);
     let token = world.token("HS256");
     let once = verifier.try_verify(token, now).unwrap();
-    known.keep(token.into(), Arc::new(once), 2048);
-    bencher.bench_local(|| {
-        known
-            .find(black_box(token), |one| verifier.still_holds(one, now))
-            .unwrap()
-    });
+    known.keep(token.as_bytes().into(), Arc::new(once), 2048);
+    let find = || {
+        known.find(
+            black_box(token.as_bytes()),
+            |one| verifier.still_holds(one, now),
+            Arc::clone,
+        )
+    };
+    bencher.bench_local(|| find().unwrap());
 }
 
 /// A live record that the cache holds.
@@ -239,27 +244,32 @@ fn read_path(path: &str) -> CanonicalPath {
 #[divan::bench]
 fn read_head(bencher: Bencher<'_, '_>) {
     let world = &*WORLD;
-    let head = world.head("/items/1?page=2");
+    let (head, connection) = (world.head("/items/1?page=2"), connection());
     bencher
         .with_inputs(|| head.clone())
-        .bench_local_values(|head| world.read(head));
+        .bench_local_values(|head| world.read(head, &connection));
 }
 
 /// What the client may not say taken away, and the forwarding fields rebuilt.
 #[divan::bench]
 fn sanitise(bencher: Bencher<'_, '_>) {
     let world = &*WORLD;
-    let head = world.head("/items/1?page=2");
+    let (head, connection) = (world.head("/items/1?page=2"), connection());
     bencher
-        .with_inputs(|| (world.read(head.clone()), RequestBody::empty().0))
-        .bench_local_values(|(raw, body)| world.forwarder.sanitize(raw, body));
+        .with_inputs(|| {
+            (
+                world.read(head.clone(), &connection),
+                RequestBody::empty().0,
+            )
+        })
+        .bench_local_values(|(raw, body)| world.forwarder.sanitize(raw, body, &connection));
 }
 
 /// The same, with fields that a spoofing client sends.
 #[divan::bench]
 fn sanitise_spoofed(bencher: Bencher<'_, '_>) {
     let world = &*WORLD;
-    let mut head = world.head("/items/1?page=2");
+    let (mut head, connection) = (world.head("/items/1?page=2"), connection());
     for name in [
         "x-auth-user-id",
         "x_auth_account_id",
@@ -272,8 +282,13 @@ fn sanitise_spoofed(bencher: Bencher<'_, '_>) {
             .append(HeaderName::from_static(name), HeaderValue::from_static("1"));
     }
     bencher
-        .with_inputs(|| (world.read(head.clone()), RequestBody::empty().0))
-        .bench_local_values(|(raw, body)| world.forwarder.sanitize(raw, body));
+        .with_inputs(|| {
+            (
+                world.read(head.clone(), &connection),
+                RequestBody::empty().0,
+            )
+        })
+        .bench_local_values(|(raw, body)| world.forwarder.sanitize(raw, body, &connection));
 }
 
 /// A request's route among so many, the path five segments deep.
@@ -287,7 +302,10 @@ fn match_route(bencher: Bencher<'_, '_>, routes: usize) {
         config.routes.push(route.clone());
     }
     let table = RouteTable::build(&config);
-    let raw = world.read(world.head(&format!("/api/v1/service-{}/items/1", routes / 2)));
+    let raw = world.read(
+        world.head(&format!("/api/v1/service-{}/items/1", routes / 2)),
+        &connection(),
+    );
     bencher.bench_local(|| table.find(black_box(&raw)).unwrap());
 }
 
@@ -295,7 +313,7 @@ fn match_route(bencher: Bencher<'_, '_>, routes: usize) {
 #[divan::bench]
 fn decide(bencher: Bencher<'_, '_>) {
     let world = &*WORLD;
-    let raw = world.read(world.head("/items/1?page=2"));
+    let raw = world.read(world.head("/items/1?page=2"), &connection());
     let matched = RouteTable::build(&world.config).find(&raw).unwrap();
     let carriers = Carriers {
         headers: raw.headers(),

@@ -43,12 +43,15 @@ fn d11_two_routes_that_tie() {
 
 #[test]
 fn ten_thousand_routes_and_the_tie_among_them() {
+    use std::fmt::Write as _;
     let mut routes = "routes:\n".to_owned();
     for number in 0..10_000 {
         let host = number % 100;
-        routes += &format!(
-            "  - {{ match: {{ host: h{host}.example.com, path: /service-{number}, methods: [GET] }}, login: /login, roles: [a, b] }}\n"
-        );
+        writeln!(
+            routes,
+            "  - {{ match: {{ host: h{host}.example.com, path: /service-{number}, methods: [GET] }}, login: /login, roles: [a, b] }}"
+        )
+        .unwrap();
     }
     let loaded = good(&with(&routes));
     assert_eq!(loaded.config.routes.len(), 10_000);

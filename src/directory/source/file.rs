@@ -268,12 +268,12 @@ fn changes(old: &Snapshot, new: &Snapshot) -> Vec<Invalidation> {
             .get(tenant)
             .is_some_and(|users| users.contains_key(user))
     };
-    let changes = every(old)
+    let differing = every(old)
         .filter(|(tenant, user, was)| {
             new.get(*tenant).and_then(|users| users.get(*user)) != Some(*was)
         })
         .chain(every(new).filter(|(tenant, user, _)| !known(old, tenant, user)));
-    for (tenant, user, _) in changes {
+    for (tenant, user, _) in differing {
         if changed.len() == MANY_CHANGES {
             return vec![Invalidation::All];
         }
