@@ -109,7 +109,7 @@ def count(binary: pathlib.Path, case: dict, profile: bool) -> int:
                 control(gateway.pid, "--dump")
         finally:
             gateway.send_signal(signal.SIGTERM)
-            gateway.wait(60)
+            gateway.wait(120)
         # The dumps that were asked for; another one follows at the end.
         dumps = [folder / f"out.{gateway.pid}.{number + 1}" for number in range(PARTS)]
         totals = [int(re.search(r"^(?:totals|summary): (\d+)", dump.read_text(), re.M).group(1)) for dump in dumps]
@@ -164,10 +164,10 @@ def read_head(one: socket.socket) -> bytes | None:
 
 
 def connect(port: int, log: pathlib.Path) -> socket.socket:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
-            return socket.create_connection(("127.0.0.1", port), 30)
+            return socket.create_connection(("127.0.0.1", port), 120)
         except OSError:
             time.sleep(0.1)
     sys.exit(f"instructions: the gateway does not start:\n{log.read_text(errors='replace')}")
