@@ -1,4 +1,4 @@
-"""The table and the chart of one comparison."""
+"""The tables and the chart of one comparison: one table for each group."""
 
 import argparse
 import datetime
@@ -8,45 +8,68 @@ import re
 import statistics
 import subprocess
 
+from loads import LOADS
+from shared import replace_between
+
 BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
 BASE = "nginx, plain, no log"
+TITLES = {
+    ("plain", "requests"): "Plain forwarding",
+    ("verify", "requests"): "A token verified on each request",
+    ("full", "requests"): "What users run: the token, the live account, header hygiene, a signed assertion, the audit line to a file, metrics",
+    ("tls", "handshakes"): "TLS 1.3 handshakes, a P-256 certificate, no resumption",
+    ("tls", "bulk"): "1 MiB responses over TLS 1.3 with AES-128-GCM, 8 connections",
+    ("h2", "http2"): "HTTP/2 clients in clear text: 16 connections, 10 streams each",
+    ("body", "downloads"): "1 MiB responses, 16 connections",
+    ("body", "uploads"): "1 MiB uploads, 16 connections",
+    ("websocket", "echoes"): "WebSocket messages of 100 bytes, there and back, 64 connections",
+}
 
 
-def write(cases: list, options: argparse.Namespace, root: pathlib.Path | None, rate: int) -> None:
+def write(cases: list, direct: str, options: argparse.Namespace, root: pathlib.Path | None, rate: int) -> None:
     by_name = {case.name: case for case in cases}
-    base = by_name.get(BASE)
-    lines = [
-        f"Measured on {datetime.date.today().isoformat()}: {options.rounds} interleaved rounds of {options.seconds} s, 64 keep-alive "
-        f"connections, a thousand users in turn, a response of 3 bytes. {versions()}",
-        "",
-        "| proxy | CPU s per 100,000 (median, spread) | to nginx plain | to its peer | requests/s | p50, p90, p99, p99.9 in µs at "
-        f"{rate:,}/s | memory MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for case in cases:
-        cpu = statistics.median(case.cpu)
-        spread = f"{min(case.cpu):.2f} to {max(case.cpu):.2f}"
-        peer = by_name.get(case.against)
-        latency = ", ".join(f"{case.latency[name]:.0f}" for name in ("p50", "p90", "p99", "p99.9"))
-        lines.append(
-            f"| {case.name} | {cpu:.2f} ({spread}) | {ratio(case, base)} | {ratio(case, peer)} | "
-            f"{statistics.median(case.rate):,.0f} | {latency} | {max(case.memory):.0f} |"
-        )
-    table = "\n".join(lines)
-    print("\n" + table)
+    parts = [
+        f"Measured on {datetime.date.today().isoformat()}: {options.rounds} interleaved rounds of {options.seconds} s; small requests over 64 "
+        f"keep-alive connections, a thousand users in turn, a response of 3 bytes. {versions()} {direct} Ratios are medians of the rounds' "
+        "own, with their spread."]
+    for kind, title in TITLES.items():
+        if members := [case for case in cases if (case.group, case.load) == kind]:
+            parts += ["", f"**{title}**", "", *table(members, by_name, rate)]
+    text = "\n".join(parts)
+    print("\n" + text)
     if root is None:
         return
-    page = root / "docs/performance.md"
-    text = page.read_text()
-    between = f"{BEGIN}\n{table}\n\n![CPU per request, as a ratio to nginx](performance.svg)\n{END}"
-    page.write_text(re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: between, text, flags=re.S))
-    (root / "docs/performance.svg").write_text(chart(cases, base))
+    replace_between(root / "docs/performance.md", BEGIN, END, f"{text}\n\n![CPU per request, as a ratio to nginx](performance.svg)")
+    (root / "docs/performance.svg").write_text(chart([case for case in cases if case.load == "requests"], by_name.get(BASE)))
+
+
+def table(cases: list, by_name: dict, rate: int) -> list[str]:
+    load = LOADS[cases[0].load]
+    latency, calls = any(case.latency for case in cases), any(case.calls for case in cases)
+    base = by_name.get(BASE) if cases[0].load == "requests" and cases[0].group != "plain" else None
+    columns = ["proxy", f"{load.per} (median, spread)", *(["to nginx plain"] if base else []), "to its peer", load.rate, "of its core",
+               *([f"p50, p90, p99, p99.9 in µs at {rate:,}/s"] if latency else []), *(["system calls"] if calls else []), "memory MiB"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for case in cases:
+        cpu = statistics.median(case.cpu)
+        digits = 2 if cpu >= 0.995 else 3
+        cells = [case.name, f"{cpu:.{digits}f} ({min(case.cpu):.{digits}f} to {max(case.cpu):.{digits}f})"]
+        if base:
+            cells.append(ratio(case, base))
+        cells += [ratio(case, by_name.get(case.against)), f"{statistics.median(case.rate):,.0f}", f"{statistics.median(case.busy):.0%}"]
+        if latency:
+            cells.append(", ".join(f"{case.latency[name]:.0f}" for name in ("p50", "p90", "p99", "p99.9")))
+        if calls:
+            cells.append(f"{case.calls:.1f}" if case.calls else "")
+        cells.append(f"{max(case.memory):.0f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def ratio(case, peer) -> str:
     """The median of the rounds' own ratios, which what else the machine does touches least."""
     if peer is None or peer is case:
-        return "1" if peer is case else ""
+        return ""
     ratios = [ours / theirs for ours, theirs in zip(case.cpu, peer.cpu)]
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 

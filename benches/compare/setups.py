@@ -1,18 +1,22 @@
-"""The proxies that are compared, each with its configuration: one core, the same upstream."""
+"""The proxies that are compared, each with its configuration: one core, the same upstream.
+
+Here are the groups that ask for something small over HTTP/1.1 in clear text; `protocols.py` has the
+others.
+"""
 
 import dataclasses
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import time
+from collections.abc import Callable
 
-from shared import b64, free_port, hs256, unsigned
+from shared import b64, free_port, hs256, nginx, unsigned, wait
 
-GROUPS = ("plain", "verify", "full")
 SECRET = "a-secret-of-the-comparison-0123456789-abcdef"
 USERS = 1000
+MIB = 1 << 20
 
 
 @dataclasses.dataclass
@@ -21,21 +25,30 @@ class Case:
     group: str
     port: int
     command: list[str]
+    #: What wrk sends, and the same for h2load.
     script: pathlib.Path
     headers: list[str]
-    #: The case that its figures are a ratio to, beside nginx.
+    #: The case that its figures are a ratio to.
     against: str = ""
     env: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: How it is loaded: a name of `loads.LOADS`.
+    load: str = "requests"
+    scheme: str = "http"
+    path: str = "/items/1"
     pid: int = 0
     output: pathlib.Path | None = None
     cpu: list[float] = dataclasses.field(default_factory=list)
     rate: list[float] = dataclasses.field(default_factory=list)
+    #: The part of its core that it was on while it was loaded.
+    busy: list[float] = dataclasses.field(default_factory=list)
     memory: list[float] = dataclasses.field(default_factory=list)
     latency: dict[str, float] = dataclasses.field(default_factory=dict)
+    #: System calls for each request at the full rate.
+    calls: float | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/items/1"
+        return f"{self.scheme}://127.0.0.1:{self.port}{self.path}"
 
     def log(self) -> str:
         return self.output.read_text(errors="replace")[-3000:] if self.output else ""
@@ -47,12 +60,16 @@ class Bench:
     def __init__(self, folder: pathlib.Path, binary: pathlib.Path):
         self.folder, self.binary = folder, binary
         self.running: list[subprocess.Popen] = []
+        #: What else a group needs, and how it is started on a CPU.
+        self.also: dict[str, Callable[[str], None]] = {}
         self.upstream = free_port()
         self.key = folder / "key.pem"
         run = lambda *command: subprocess.run(command, check=True, capture_output=True)
         run("openssl", "genrsa", "-out", self.key, "2048")
         run("openssl", "rsa", "-in", self.key, "-pubout", "-out", folder / "public.pem")
         run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", folder / "assertion.pem")
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=app.test",
+            "-addext", "subjectAltName=DNS:app.test,IP:127.0.0.1", "-keyout", folder / "tls.key", "-out", folder / "tls.crt")
         self.tokens = {algorithm: [self.sign(algorithm, user) for user in range(USERS)] for algorithm in ("HS256", "RS256")}
         users = "".join(f'  - {{ user: "{user}", account: "{user % 50}", roles: [member] }}\n' for user in range(USERS))
         (folder / "users.yaml").write_text("users:\n" + users)
@@ -95,17 +112,35 @@ class Bench:
         self.running.append(process)
         return process
 
-    def start_upstream(self, cpu: str) -> None:
-        conf = self.file("upstream.conf", nginx(self.folder / "upstream.pid", f"""
-            server {{ listen 127.0.0.1:{self.upstream}; keepalive_requests 1000000000;
+    def start_upstream(self, cpu: str) -> subprocess.Popen:
+        """Answers with three bytes, on /big with 1 MiB."""
+        big = self.folder / "big"
+        big.mkdir()
+        (big / "big").write_bytes(os.urandom(MIB))
+        self.folder.chmod(0o755)
+        conf = self.file("upstream.conf", nginx(self.folder / "upstream.pid", f"""sendfile on; client_max_body_size 16m;
+            server {{ listen 127.0.0.1:{self.upstream} backlog=4096; keepalive_requests 1000000000; keepalive_timeout 600s;
+                location = /big {{ root {big}; }}
                 location / {{ return 200 "ok\\n"; }} }}""", "access_log off;"))
-        self.spawn(["nginx", "-c", conf], cpu, self.folder / "upstream.out", {})
-        wait(self.upstream, self.folder / "upstream.out")
+        process = self.spawn(["nginx", "-c", conf], cpu, self.folder / "upstream.out", {})
+        wait(self.upstream, self.folder / "upstream.out", process)
+        return process
 
     def start(self, case: Case, cpu: str) -> None:
         case.output = self.folder / f"{case.port}.out"
-        case.pid = self.spawn(case.command, cpu, case.output, case.env).pid
-        wait(case.port, case.output)
+        process = self.spawn(case.command, cpu, case.output, case.env)
+        case.pid = process.pid
+        wait(case.port, case.output, process)
+
+    def end(self, case: Case) -> None:
+        """Ends one, so that the next group has the machine to itself."""
+        process = next(process for process in self.running if process.pid == case.pid)
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def stop(self) -> None:
         for process in self.running:
@@ -117,109 +152,139 @@ class Bench:
                 process.kill()
 
 
-def wait(port: int, output: pathlib.Path) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"compare: nothing listens on {port}:\n{output.read_text(errors='replace')[-3000:]}")
-
-
-def nginx(pid: pathlib.Path, http: str, log: str) -> str:
-    return f"""daemon off; worker_processes 1; pid {pid}; error_log stderr warn;
-        events {{ worker_connections 4096; }}
-        http {{ {log} client_body_temp_path /tmp; proxy_temp_path /tmp; fastcgi_temp_path /tmp;
-            uwsgi_temp_path /tmp; scgi_temp_path /tmp; {http} }}"""
-
-
 JSON_LOG = """log_format json escape=json '{"time":"$time_iso8601","request_id":"$request_id","method":"$request_method",'
     '"path":"$uri","status":$status,"duration":$request_time,"client":"$remote_addr","upstream":"$upstream_addr",'
     '"agent":"$http_user_agent"}'; access_log %s json;"""
 
 
-def cases(bench: Bench, envoy: pathlib.Path | None) -> list[Case]:
-    made: list[Case] = []
+#: What HAProxy's own guide to JWT checks: algorithm, issuer, audience, signature, expiry. Without the
+#: last ones it would not be the job that the others do.
+HAPROXY_JWT = """    http-request deny unless {{ req.hdr(authorization) -m found }}
+    http-request set-var(txn.alg) http_auth_bearer,jwt_header_query('$.alg')
+    http-request set-var(txn.iss) http_auth_bearer,jwt_payload_query('$.iss')
+    http-request set-var(txn.aud) http_auth_bearer,jwt_payload_query('$.aud')
+    http-request set-var(txn.exp) http_auth_bearer,jwt_payload_query('$.exp','int')
+    http-request deny unless {{ var(txn.alg) -m str {algorithm} }}
+    http-request deny unless {{ var(txn.iss) -m str bench }}
+    http-request deny unless {{ var(txn.aud) -m str bench }}
+    http-request deny unless {{ http_auth_bearer,jwt_verify(txn.alg,"{key}") -m int 1 }}
+    http-request set-var(txn.now) date()
+    http-request deny if {{ var(txn.exp),sub(txn.now) -m int lt 0 }}
+"""
 
-    def add(name, group, command, algorithm=None, against="", env=None, port=None):
-        script, headers = bench.lua(algorithm)
-        made.append(Case(name, group, port, [*map(str, command)], script, headers, against, env or {}))
 
-    def add_nginx(name, group, log, algorithm=None):
-        port = free_port()
-        server = f"""upstream app {{ server 127.0.0.1:{bench.upstream}; keepalive 128; keepalive_requests 1000000000; }}
-            server {{ listen 127.0.0.1:{port}; keepalive_requests 1000000000;
+class Maker:
+    """Makes cases; what is the same for all proxies of a kind stands here once."""
+
+    def __init__(self, bench: Bench):
+        self.bench = bench
+        self.made: list[Case] = []
+
+    def add(self, name, group, command, port, algorithm=None, **more) -> None:
+        script, headers = self.bench.lua(algorithm)
+        self.made.append(Case(name, group, port, [*map(str, command)], more.pop("script", script), headers, **more))
+
+    def nginx(self, name, group, log="access_log off;", listen="", upstream=None, server="", **more) -> None:
+        """Forwards over HTTP/1.1 with kept connections; bodies stream, as they do in the others."""
+        bench, port = self.bench, free_port()
+        text = f"""upstream app {{ server 127.0.0.1:{upstream or bench.upstream}; keepalive 128; keepalive_requests 1000000000; }}
+            client_max_body_size 16m; proxy_request_buffering off; proxy_max_temp_file_size 0;
+            server {{ listen 127.0.0.1:{port} {listen} backlog=4096; keepalive_requests 1000000000; {server}
                 location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
-                    proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; }} }}"""
-        conf = bench.file(f"nginx-{port}.conf", nginx(bench.folder / f"{port}.pid", server, log))
-        add(name, group, ["nginx", "-c", conf], algorithm, port=port)
+                    proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; }}
+                location /ws {{ proxy_pass http://app; proxy_http_version 1.1; proxy_read_timeout 600s;
+                    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }} }}"""
+        conf = bench.file(f"nginx-{port}.conf", nginx(bench.folder / f"{port}.pid", text, log))
+        self.add(name, group, ["nginx", "-c", conf], port, **more)
 
-    def add_haproxy(name, group, rules, algorithm=None):
-        port = free_port()
-        conf = bench.file(f"haproxy-{port}.cfg", f"""global
+    def haproxy(self, name, group, rules="", bind="", upstream=None, **more) -> None:
+        bench, port = self.bench, free_port()
+        conf = bench.file(f"haproxy-{port}.cfg", f"""
+global
     nbthread 1
+    maxconn 8000
 defaults
     mode http
     timeout connect 5s
-    timeout client 60s
-    timeout server 60s
+    timeout client 600s
+    timeout server 600s
     option http-keep-alive
     http-reuse always
-frontend f
-    bind 127.0.0.1:{port}
+frontend in
+    bind 127.0.0.1:{port} {bind}
+    option forwardfor
 {rules}    default_backend app
 backend app
-    server app 127.0.0.1:{bench.upstream}
+    server app 127.0.0.1:{upstream or bench.upstream}
 """)
-        add(name, group, ["haproxy", "-db", "-f", conf], algorithm, port=port)
+        self.add(name, group, ["haproxy", "-db", "-f", conf], port, **more)
 
-    def add_countersign(name, group, algorithm, cache, against="", public=False, assertion=False):
-        port, admin = free_port(), free_port()
-        key = f"secret: \"${{BENCH_SECRET}}\"" if algorithm != "RS256" else f"public_key_file: {bench.folder}/public.pem"
+    def countersign(self, name, group, algorithm=None, cache="0", public=False, assertion=False, audit=None, listen="", upstream=None, **more) -> None:
+        bench, port, admin = self.bench, free_port(), free_port()
+        key = f'secret: "${{BENCH_SECRET}}"' if algorithm != "RS256" else f"public_key_file: {bench.folder}/public.pem"
         proof = f"identity: {{ assertion: {{ private_key: {{ file: {bench.folder}/assertion.pem }} }} }}\n" if assertion else ""
         conf = bench.file(f"countersign-{port}.yaml", f"""
 workers: 1
-listeners: [ {{ address: "127.0.0.1:{port}" }} ]
+listeners: [ {{ address: "127.0.0.1:{port}"{listen} }} ]
 admin: {{ address: "127.0.0.1:{admin}" }}
 issuers:
   - {{ name: bench, issuer: bench, audiences: [bench], {key}, algorithms: [{algorithm or "HS256"}], claims: {{ user: sub, account: account_id }} }}
 credentials: [ {{ bearer: {{ forward: keep }} }} ]
 directory: {{ source: {{ file: {{ path: users.yaml }} }} }}
-{proof}upstreams: [ {{ name: app, servers: ["http://127.0.0.1:{bench.upstream}"], timeouts: {{ pool_idle: 60s }} }} ]
+{proof}upstreams: [ {{ name: app, servers: ["http://127.0.0.1:{upstream or bench.upstream}"], timeouts: {{ pool_idle: 60s }} }} ]
 routes: [ {{ match: {{ path: / }}, access: {"public" if public else "member"}, upstream: app }} ]
 limits: {{ token_cache: {cache} }}
-audit: {{ sink: {{ file: {bench.folder}/audit-{port}.log }} }}
+drain: {{ delay: 0s, timeout: 5s }}
+audit: {{ sink: {{ file: {audit or f"{bench.folder}/audit-{port}.log"} }} }}
 """)
-        add(name, group, [bench.binary, "serve", "--config", conf], algorithm, against, {"BENCH_SECRET": SECRET}, port)
+        self.add(name, group, [bench.binary, "serve", "--config", conf], port, algorithm, env={"BENCH_SECRET": SECRET}, **more)
 
-    def add_envoy(name, group, filters, algorithm=None):
+    def envoy(self, envoy, name, group, filters, **more) -> None:
         if envoy is None:
             return
         port = free_port()
-        conf = bench.file(f"envoy-{port}.json", json.dumps(envoy_config(port, bench.upstream, filters)))
-        add(name, group, [envoy, "-c", conf, "--concurrency", "1", "--log-level", "error", "--base-id", str(port)], algorithm, port=port)
+        conf = self.bench.file(f"envoy-{port}.json", json.dumps(envoy_config(port, self.bench.upstream, filters)))
+        self.add(name, group, [envoy, "-c", conf, "--concurrency", "1", "--log-level", "error", "--base-id", str(port)], port, **more)
 
-    add_nginx("nginx, plain, no log", "plain", "access_log off;")
-    add_haproxy("haproxy, plain", "plain", "")
-    add_envoy("envoy, plain", "plain", [])
-    add_countersign("countersign, public route, audit to a file", "plain", None, "0", public=True)
+    def traefik(self, traefik, name, group, **more) -> None:
+        if traefik is None:
+            return
+        port = free_port()
+        dynamic = self.bench.file(f"traefik-{port}-routes.yaml", f"""http:
+  routers: {{ app: {{ rule: "PathPrefix(`/`)", service: app, entryPoints: [web] }} }}
+  services: {{ app: {{ loadBalancer: {{ servers: [ {{ url: "http://127.0.0.1:{self.bench.upstream}" }} ] }} }} }}
+""")
+        conf = self.bench.file(f"traefik-{port}.yaml", f"""entryPoints: {{ web: {{ address: "127.0.0.1:{port}" }} }}
+providers: {{ file: {{ filename: {dynamic} }} }}
+global: {{ checkNewVersion: false, sendAnonymousUsage: false }}
+log: {{ level: ERROR }}
+""")
+        self.add(name, group, [traefik, f"--configFile={conf}"], port, env={"GOMAXPROCS": "1"}, **more)
+
+
+def cases(bench: Bench, envoy: pathlib.Path | None, traefik: pathlib.Path | None) -> list[Case]:
+    """The groups plain, verify and full."""
+    make = Maker(bench)
+    bare, logged = "nginx, plain, no log", "nginx, plain, JSON log to a file"
+    make.nginx(bare, "plain")
+    make.haproxy("haproxy, plain", "plain", against=bare)
+    make.envoy(envoy, "envoy, plain", "plain", [], against=bare)
+    make.traefik(traefik, "traefik, plain", "plain", against=bare)
+    # The audit log cannot be switched off; this is as near as it comes.
+    make.countersign("countersign, public route, audit to /dev/null", "plain", public=True, audit="/dev/null", against=bare)
+    make.countersign("countersign, public route, audit to a file", "plain", public=True, against=bare)
 
     for algorithm, key in (("RS256", f"{bench.folder}/public.pem"), ("HS256", SECRET)):
-        add_haproxy(f"haproxy, jwt_verify {algorithm}", "verify", f"""    http-request set-var(txn.alg) http_auth_bearer,jwt_header_query('$.alg')
-    http-request deny unless {{ var(txn.alg) -m str {algorithm} }}
-    http-request deny unless {{ http_auth_bearer,jwt_verify(txn.alg,"{key}") 1 }}
-""", algorithm)
-        add_countersign(f"countersign, {algorithm} verified each time", "verify", algorithm, "0",
-                        against=f"haproxy, jwt_verify {algorithm}")
-    add_envoy("envoy, jwt_authn RS256, no cache", "verify", [jwt_filter(bench, 0)], "RS256")
+        peer = f"haproxy, jwt_verify {algorithm}, iss, aud, exp"
+        make.haproxy(peer, "verify", HAPROXY_JWT.format(algorithm=algorithm, key=key), algorithm=algorithm)
+        make.countersign(f"countersign, {algorithm} verified each time", "verify", algorithm, against=peer)
+    make.envoy(envoy, "envoy, jwt_authn RS256, no cache", "verify", [jwt_filter(bench, 0)], algorithm="RS256")
 
-    add_nginx("nginx, plain, JSON log to a file", "full", JSON_LOG % (bench.folder / "nginx.log"))
-    add_countersign("countersign, everything on", "full", "HS256", "32MiB", against="nginx, plain, JSON log to a file", assertion=True)
-    add_countersign("countersign, everything on, RS256", "full", "RS256", "32MiB", against="nginx, plain, JSON log to a file", assertion=True)
-    add_envoy("envoy, jwt_authn RS256, cache", "full", [jwt_filter(bench, 2 * USERS)], "RS256")
-    return made
+    make.nginx(logged, "full", JSON_LOG % (bench.folder / "nginx.log"))
+    make.countersign("countersign, everything on", "full", "HS256", "32MiB", against=logged, assertion=True)
+    make.countersign("countersign, everything on, RS256", "full", "RS256", "32MiB", against=logged, assertion=True)
+    make.envoy(envoy, "envoy, jwt_authn RS256, cache", "full", [jwt_filter(bench, 2 * USERS)], algorithm="RS256", against=logged)
+    return make.made
 
 
 def jwt_filter(bench: Bench, cache: int) -> dict:

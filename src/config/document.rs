@@ -11,7 +11,7 @@ use super::lines::{self, Lines};
 use super::types::{Fault, KeyPath};
 
 /// Largest file in bytes.
-pub(super) const MAX_FILE_BYTES: usize = 1 << 20;
+pub(super) const MAX_FILE_BYTES: usize = 4 << 20;
 
 /// A document and where its keys stand.
 pub(super) struct Document {
@@ -104,8 +104,8 @@ fn text_of(bytes: &[u8]) -> Result<&str, Unreadable> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(Unreadable::at_line(
             1,
-            "the file is larger than 1 MiB",
-            "a configuration is text of a few pages; is this the right file?",
+            "the file is larger than 4 MiB",
+            "not even 10,000 routes take that; is this the right file?",
         ));
     }
     if bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(&[0xFF, 0xFE]) {

@@ -14,7 +14,7 @@ use super::types::{Fault, KeyPath};
 /// Deepest nesting of maps and lists.
 pub(super) const MAX_DEPTH: usize = 64;
 /// Most nodes once aliases are expanded.
-pub(super) const MAX_NODES: usize = 100_000;
+pub(super) const MAX_NODES: usize = 500_000;
 
 /// The line of each key path.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! The table: longest prefix of whole segments, then exact, then the narrower host.
 //!
-//! A look-up costs one hash per segment of the path, whatever the number of routes. The method
+//! A look-up costs a few hashes per segment of the path, whatever the number of routes and hosts. The method
 //! never sends a request on to a shorter path: if the routes of the winning path do not list it,
 //! the answer is 405. A path that holds a form with a second reading is refused unless its route
 //! admits that form and both readings lead to the same route.
@@ -51,17 +51,24 @@ impl RouteError {
 #[derive(Debug)]
 pub struct RouteTable {
     /// Routes by path without trailing slash.
-    prefixes: HashMap<Box<str>, Vec<Group>, ahash::RandomState>,
+    prefixes: HashMap<Box<str>, Hosts, ahash::RandomState>,
     /// Routes of exact paths.
-    exact: HashMap<Box<str>, Vec<Group>, ahash::RandomState>,
+    exact: HashMap<Box<str>, Hosts, ahash::RandomState>,
     forward_preflight: bool,
 }
 
-/// The routes of one path and one host rule: one or more, with disjoint methods. The groups of one
-/// path are sorted by narrowness of the host, narrowest first.
-#[derive(Debug)]
+/// The routes of one path, by the rule for the host.
+#[derive(Debug, Default)]
+struct Hosts {
+    exact: HashMap<Box<str>, Group, ahash::RandomState>,
+    /// By what follows the one label that a wildcard stands for, with the dot.
+    suffixes: HashMap<Box<str>, Group, ahash::RandomState>,
+    any: Option<Group>,
+}
+
+/// The routes of one path and one host rule: one or more, with disjoint methods.
+#[derive(Debug, Default)]
 struct Group {
-    host: HostMatch,
     routes: Vec<Arc<Route>>,
 }
 
@@ -82,16 +89,9 @@ impl RouteTable {
             } else {
                 &mut table.prefixes
             };
-            let groups = side.entry(route.path.as_str().into()).or_default();
+            let hosts = side.entry(route.path.as_str().into()).or_default();
             let made = Arc::new(Route::new(route.clone(), vary(config, route), is_endpoint));
-            match groups.iter_mut().find(|group| group.host == route.host) {
-                Some(group) => group.routes.push(made),
-                None => groups.push(Group {
-                    host: route.host.clone(),
-                    routes: vec![made],
-                }),
-            }
-            groups.sort_by_key(|group| std::cmp::Reverse(narrowness(&group.host)));
+            hosts.group(&route.host).routes.push(made);
         }
         table
     }
@@ -151,11 +151,7 @@ impl RouteTable {
 
     /// The routes of the winning path and host.
     fn winner(&self, path: &str, host: &str) -> Option<&Group> {
-        if let Some(group) = self
-            .exact
-            .get(path)
-            .and_then(|groups| narrowest(groups, host))
-        {
+        if let Some(group) = self.exact.get(path).and_then(|hosts| hosts.narrowest(host)) {
             return Some(group);
         }
         let mut prefix = path.strip_suffix('/').unwrap_or(path);
@@ -163,7 +159,7 @@ impl RouteTable {
             if let Some(group) = self
                 .prefixes
                 .get(prefix)
-                .and_then(|groups| narrowest(groups, host))
+                .and_then(|hosts| hosts.narrowest(host))
             {
                 return Some(group);
             }
@@ -174,6 +170,28 @@ impl RouteTable {
     /// The method that a preflight asks about, where preflights are forwarded.
     fn preflight_method(&self, raw: &RawRequest) -> Option<Method> {
         raw.preflight_method().filter(|_| self.forward_preflight)
+    }
+}
+
+impl Hosts {
+    /// The routes of a host rule, of which there may be none yet.
+    fn group(&mut self, host: &HostMatch) -> &mut Group {
+        match host {
+            HostMatch::Exact(name) => self.exact.entry(name.as_str().into()).or_default(),
+            HostMatch::Suffix(suffix) => self.suffixes.entry(suffix.as_str().into()).or_default(),
+            HostMatch::Any => self.any.get_or_insert_default(),
+        }
+    }
+
+    /// The routes of the narrowest rule that covers a host.
+    fn narrowest(&self, host: &str) -> Option<&Group> {
+        let wildcard = || {
+            let (label, _) = host.split_once('.')?;
+            let suffix = host.get(label.len()..)?;
+            self.suffixes.get(suffix).filter(|_| !label.is_empty())
+        };
+        let exact = self.exact.get(host);
+        exact.or_else(wildcard).or(self.any.as_ref())
     }
 }
 
@@ -229,28 +247,6 @@ fn vary(config: &Config, route: &config::Route) -> Arc<[HeaderName]> {
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names.into()
-}
-
-const fn narrowness(host: &HostMatch) -> usize {
-    match host {
-        HostMatch::Any => 0,
-        HostMatch::Suffix(suffix) => 1 + suffix.len(),
-        HostMatch::Exact(_) => usize::MAX,
-    }
-}
-
-fn covers(rule: &HostMatch, host: &str) -> bool {
-    match rule {
-        HostMatch::Any => true,
-        HostMatch::Exact(name) => name == host,
-        HostMatch::Suffix(suffix) => host
-            .strip_suffix(suffix.as_str())
-            .is_some_and(|label| !label.is_empty() && !label.contains('.')),
-    }
-}
-
-fn narrowest<'a>(groups: &'a [Group], host: &str) -> Option<&'a Group> {
-    groups.iter().find(|group| covers(&group.host, host))
 }
 
 fn allowed(routes: &[Arc<Route>]) -> String {

@@ -4,6 +4,7 @@
 //! be a tenant is a refusal, never silence. What the client chooses (the header) only narrows what
 //! the token proves later; nothing here believes a credential.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::config::{self, KnownTenants, TenantSource};
@@ -67,6 +68,8 @@ impl TenantError {
 #[derive(Debug)]
 pub struct Tenants {
     config: config::Tenants,
+    /// Those that the file lists, where it does.
+    listed: HashSet<TenantId, ahash::RandomState>,
     directory: Arc<Directory>,
     /// Whether a tenant is a schema of a database, so that the database's own schemas are none.
     schemas: bool,
@@ -92,8 +95,13 @@ impl Tenants {
             .sources
             .iter()
             .any(|source| matches!(source, TenantSource::Token));
+        let listed = match &config.known {
+            KnownTenants::Listed(tenants) => tenants.iter().cloned().collect(),
+            KnownTenants::Any | KnownTenants::Query(_) => HashSet::default(),
+        };
         Self {
             config: config.clone(),
+            listed,
             directory,
             schemas,
             asks_credential,
@@ -202,7 +210,7 @@ impl Tenants {
         let known = match &self.config.known {
             _ if !needed => true,
             KnownTenants::Any => true,
-            KnownTenants::Listed(tenants) => tenants.contains(tenant),
+            KnownTenants::Listed(_) => self.listed.contains(tenant),
             KnownTenants::Query(query) => self.directory.tenant_is_known(query, tenant).await?,
         };
         if known {

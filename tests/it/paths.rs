@@ -264,3 +264,35 @@ fn d5_an_exact_path_is_this_very_path() {
         scene.refuses_any(&Request::get(path), 401, &["credential_missing"]);
     }
 }
+
+#[test]
+fn ten_thousand_routes_are_served_and_the_narrowest_host_wins() {
+    use std::fmt::Write as _;
+    let mut routes =
+        "\n  - { match: { host: \"*.wild.test\", path: / }, access: public, upstream: app }
+  - { match: { path: / }, access: member, roles: [admin], upstream: app }\n"
+            .to_owned();
+    for number in 0..9998 {
+        let (access, roles) = [("public", ""), ("member", "roles: [admin], ")][number % 2];
+        writeln!(routes, "  - {{ match: {{ host: h{number}.wild.test, path: / }}, access: {access}, {roles}upstream: app }}")
+            .unwrap();
+    }
+    let scene = Scene::with(|builder| builder.users(USERS).set("routes", &routes));
+    for open in [
+        "h0.wild.test",
+        "h9996.wild.test",
+        "other.wild.test",
+        "h.wild.test",
+    ] {
+        scene.passes(&Request::get("/").host(open));
+    }
+    for closed in [
+        "h1.wild.test",
+        "h9997.wild.test",
+        "wild.test",
+        "a.h0.wild.test",
+        "elsewhere.test",
+    ] {
+        scene.refuses(&Request::get("/").host(closed), 401, "credential_missing");
+    }
+}

@@ -1,5 +1,6 @@
 //! `issuers`: the key's kind and the algorithms must fit, and nothing may be trusted by accident.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
@@ -10,6 +11,7 @@ use crate::config::raw;
 use crate::config::types::{
     Audiences, ClaimPath, Claims, Issuer, JwksTimes, KeyPath, KeySource, KnownTenants, Tenants,
 };
+use crate::ids::TenantId;
 
 pub(super) fn issuers(
     raw: &[raw::Issuer],
@@ -301,7 +303,7 @@ fn bound_tenants(
     tenants: &Tenants,
     at: &KeyPath,
     cx: &mut Context<'_>,
-) -> Option<Vec<crate::ids::TenantId>> {
+) -> Option<Vec<TenantId>> {
     let listed = raw.tenants.as_ref()?;
     if listed.is_empty() {
         cx.fault(
@@ -310,23 +312,24 @@ fn bound_tenants(
             "name its tenants, or write null for all",
         );
     }
+    let known: Option<HashSet<&TenantId>> = match &tenants.known {
+        KnownTenants::Listed(known) => Some(known.iter().collect()),
+        KnownTenants::Any if tenants.sources.is_empty() => {
+            tenants.default.as_ref().map(|only| HashSet::from([only]))
+        }
+        _ => None,
+    };
     let mut bound = Vec::new();
     for (index, id) in listed.iter().enumerate() {
         let at = at.index(index);
         let Some(id) = tenants::tenant(id, &at, cx) else {
             continue;
         };
-        let known = match &tenants.known {
-            KnownTenants::Listed(known) => Some(known.clone()),
-            KnownTenants::Any if tenants.sources.is_empty() => {
-                tenants.default.clone().map(|only| vec![only])
-            }
-            _ => None,
-        };
-        if let Some(known) = known
+        if let Some(known) = &known
             && !known.contains(&id)
         {
-            let names: Vec<&str> = known.iter().map(crate::ids::TenantId::as_str).collect();
+            let mut names: Vec<&str> = known.iter().map(|known| known.as_str()).collect();
+            names.sort_unstable();
             cx.index_of(&at, "tenant", id.as_str(), &names, "tenants");
         }
         bound.push(id);

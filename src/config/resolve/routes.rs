@@ -1,5 +1,7 @@
 //! `routes`: names become indices, paths canonical, and no two routes may claim one request.
 
+use std::collections::HashMap;
+
 use super::{Context, identity, paths, route_match};
 use crate::config::raw;
 use crate::config::types::{Access, Accounts, HostMatch, KeyPath, Route, UpstreamTimeouts};
@@ -31,12 +33,17 @@ pub(super) fn routes(references: &References<'_>, cx: &mut Context<'_>) -> Vec<R
         );
     }
     let mut routes: Vec<Route> = Vec::new();
+    // Where the routes of one path and host stand: only they can tie.
+    let mut places: HashMap<_, Vec<usize>> = HashMap::new();
     for (index, raw) in raw.iter().enumerate() {
         let at = section.index(index);
         let Some(route) = route(raw, references, &at, cx) else {
             continue;
         };
-        if let Some(other) = routes.iter().find(|other| tie(other, &route)) {
+        let place = (route.host.clone(), route.path.clone(), route.exact);
+        let place = places.entry(place).or_default();
+        let mut others = place.iter().filter_map(|index| routes.get(*index));
+        if let Some(other) = others.find(|other| overlap(other, &route)) {
             cx.fault(
                 &at.key("match"),
                 format!(
@@ -46,6 +53,7 @@ pub(super) fn routes(references: &References<'_>, cx: &mut Context<'_>) -> Vec<R
                 "give them different paths or hosts, or disjoint `methods`",
             );
         }
+        place.push(routes.len());
         routes.push(route);
     }
     unused(references, cx);
@@ -269,13 +277,12 @@ fn attribute((name, values): (&String, &raw::Values)) -> (String, Vec<String>) {
     (name.clone(), values)
 }
 
-/// Whether one request could belong to both.
-fn tie(one: &Route, other: &Route) -> bool {
-    let overlap = match (&one.methods, &other.methods) {
+/// Whether one request could belong to both, which have one path and host.
+fn overlap(one: &Route, other: &Route) -> bool {
+    match (&one.methods, &other.methods) {
         (Some(one), Some(other)) => one.iter().any(|method| other.contains(method)),
         _ => true,
-    };
-    overlap && one.host == other.host && one.path == other.path && one.exact == other.exact
+    }
 }
 
 /// An upstream that no route names would never be reached.
@@ -313,23 +320,16 @@ fn unused(references: &References<'_>, cx: &mut Context<'_>) {
 
 /// A login page that itself needs a credential sends browsers round in circles.
 fn login_loops(routes: &[Route], cx: &mut Context<'_>) {
+    // One page serves many routes, as a rule.
+    let mut known: HashMap<(&str, &HostMatch), bool> = HashMap::new();
     for route in routes {
         let Some(login) = &route.login else { continue };
         let page = login.split('?').next().unwrap_or(login);
         let page = page.strip_suffix('/').unwrap_or(page);
-        let covers = |other: &&Route| {
-            (other.host == HostMatch::Any || other.host == route.host)
-                && if other.exact {
-                    other.path == page
-                } else {
-                    paths::covers(&other.path, page)
-                }
-        };
-        let found = routes
-            .iter()
-            .filter(covers)
-            .max_by_key(|other| (other.host == route.host, other.path.len(), other.exact));
-        if found.is_some_and(|found| found.access == Access::Member) {
+        let loops = known
+            .entry((page, &route.host))
+            .or_insert_with(|| needs_credential(routes, page, &route.host));
+        if *loops {
             cx.warn(
                 &route.at.key("login"),
                 "the login page needs a credential itself, so that browsers go round in circles",
@@ -337,4 +337,21 @@ fn login_loops(routes: &[Route], cx: &mut Context<'_>) {
             );
         }
     }
+}
+
+/// Whether the route that `page` of this host leads to is for members alone.
+fn needs_credential(routes: &[Route], page: &str, host: &HostMatch) -> bool {
+    let covers = |other: &&Route| {
+        (other.host == HostMatch::Any || other.host == *host)
+            && if other.exact {
+                other.path == page
+            } else {
+                paths::covers(&other.path, page)
+            }
+    };
+    let found = routes
+        .iter()
+        .filter(covers)
+        .max_by_key(|other| (other.host == *host, other.path.len(), other.exact));
+    found.is_some_and(|found| found.access == Access::Member)
 }

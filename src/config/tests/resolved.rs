@@ -42,6 +42,27 @@ fn d11_two_routes_that_tie() {
 }
 
 #[test]
+fn ten_thousand_routes_and_the_tie_among_them() {
+    use std::fmt::Write as _;
+    let mut routes = "routes:\n".to_owned();
+    for number in 0..10_000 {
+        let host = number % 100;
+        writeln!(
+            routes,
+            "  - {{ match: {{ host: h{host}.example.com, path: /service-{number}, methods: [GET] }}, login: /login, roles: [a, b] }}"
+        )
+        .unwrap();
+    }
+    let loaded = good(&with(&routes));
+    assert_eq!(loaded.config.routes.len(), 10_000);
+    routes += "  - { match: { host: h77.example.com, path: /service-77/ } }\n";
+    refused(
+        &with(&routes),
+        &[(10_009, "routes[10000].match", "this route and routes[77]")],
+    );
+}
+
+#[test]
 fn observe_works_and_warns() {
     let loaded = good(&with("accounts: { on_mismatch: observe }"));
     assert_eq!(

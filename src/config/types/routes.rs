@@ -49,7 +49,7 @@ pub struct Route {
 }
 
 /// `routes[].match.host`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostMatch {
     /// Every host.
     Any,

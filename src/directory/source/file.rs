@@ -262,30 +262,36 @@ fn is_column(name: &str) -> bool {
 
 /// What a new snapshot says otherwise than the old one.
 fn changes(old: &Snapshot, new: &Snapshot) -> Vec<Invalidation> {
-    let record = |snapshot: &Snapshot, tenant: &TenantId, user: &UserId| -> Option<Record> {
-        snapshot.get(tenant)?.get(user).cloned()
-    };
-    let every = |snapshot: &Snapshot| -> Vec<(TenantId, UserId)> {
-        let users = snapshot.iter();
-        users
-            .flat_map(|(tenant, users)| users.keys().map(|user| (tenant.clone(), user.clone())))
-            .collect()
-    };
     let mut changed: Vec<Invalidation> = Vec::new();
-    for (tenant, user) in every(old) {
-        if record(old, &tenant, &user) != record(new, &tenant, &user) {
-            changed.push(Invalidation::User { tenant, user });
+    let known = |snapshot: &Snapshot, tenant: &TenantId, user: &UserId| {
+        snapshot
+            .get(tenant)
+            .is_some_and(|users| users.contains_key(user))
+    };
+    let differing = every(old)
+        .filter(|(tenant, user, was)| {
+            new.get(*tenant).and_then(|users| users.get(*user)) != Some(*was)
+        })
+        .chain(every(new).filter(|(tenant, user, _)| !known(old, tenant, user)));
+    for (tenant, user, _) in differing {
+        if changed.len() == MANY_CHANGES {
+            return vec![Invalidation::All];
         }
-    }
-    for (tenant, user) in every(new) {
-        if record(old, &tenant, &user).is_none() {
-            changed.push(Invalidation::User { tenant, user });
-        }
-    }
-    if changed.len() > MANY_CHANGES {
-        return vec![Invalidation::All];
+        changed.push(Invalidation::User {
+            tenant: tenant.clone(),
+            user: user.clone(),
+        });
     }
     changed
+}
+
+/// Every record with its tenant and user.
+fn every(snapshot: &Snapshot) -> impl Iterator<Item = (&TenantId, &UserId, &Record)> {
+    snapshot.iter().flat_map(|(tenant, users)| {
+        users
+            .iter()
+            .map(move |(user, record)| (tenant, user, record))
+    })
 }
 
 #[cfg(test)]
