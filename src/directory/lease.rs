@@ -35,6 +35,8 @@ enum Scope {
     Whole,
     User(UserId),
     Account(AccountId),
+    /// By the hash of the session's key, which is a secret; two of one hash are told together.
+    Session(u64),
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +49,7 @@ struct Signal {
 #[derive(Debug)]
 pub struct Lease {
     shards: Arc<[Mutex<Shard>]>,
+    hasher: ahash::RandomState,
     shard: usize,
     number: u64,
     tenant: TenantId,
@@ -71,6 +74,7 @@ impl Leases {
     pub fn register(&self, tenant: &TenantId) -> Lease {
         let mut lease = Lease {
             shards: Arc::clone(&self.shards),
+            hasher: self.hasher.clone(),
             shard: self.shard_of(tenant),
             number: self.next.fetch_add(1, Ordering::Relaxed),
             tenant: tenant.clone(),
@@ -97,10 +101,11 @@ impl Leases {
             Invalidation::Account { tenant, account } => {
                 (tenant, vec![Scope::Whole, Scope::Account(account.clone())])
             }
-            // Which streams rest on a session is not known here.
-            Invalidation::Session { tenant, .. } | Invalidation::Tenant(tenant) => {
-                (tenant, Vec::new())
+            Invalidation::Session { tenant, key } => {
+                let session = Scope::Session(self.hasher.hash_one(key.as_str()));
+                (tenant, vec![Scope::Whole, session])
             }
+            Invalidation::Tenant(tenant) => (tenant, Vec::new()),
         };
         let Some(shard) = self.shards.get(self.shard_of(tenant)) else {
             return;
@@ -124,9 +129,10 @@ impl Leases {
 }
 
 impl Lease {
-    /// Narrows the lease to what the decision rests on: the user, and every account that the row
-    /// names. Nothing is missed meanwhile: it listens to the new before it leaves the old.
-    pub fn narrow(&mut self, binding: &Binding) {
+    /// Narrows the lease to what the decision rests on: the user, every account that the row names,
+    /// and the session, where one proves the user. Nothing is missed meanwhile: it listens to the new
+    /// before it leaves the old.
+    pub fn narrow(&mut self, binding: &Binding, session: Option<&str>) {
         let mut scopes = vec![Scope::User(binding.user().clone())];
         if binding.subject() != binding.user() {
             scopes.push(Scope::User(binding.subject().clone()));
@@ -137,6 +143,7 @@ impl Lease {
                 scopes.push(scope);
             }
         }
+        scopes.extend(session.map(|key| Scope::Session(self.hasher.hash_one(key))));
         self.listen_to(scopes);
     }
 

@@ -1,11 +1,12 @@
 //! Sessions: what the store said of a session's key, for a short while.
 //!
 //! The key of an answer is (credential, tenant, session key). As in the cache of records, an answer
-//! that was asked for before an invalidation which covers it is never stored (`ring.rs`); unlike a
-//! record it is kept no longer than what nobody pushes, because a log-out deletes a row in a table
-//! that may have no trigger. What exists and what does not have a space each, since anybody can ask
-//! for keys that do not exist. A user's or account's change says nothing here: the session is held
-//! against the live record whenever it is used.
+//! that was asked for before an invalidation which covers it is never stored (`ring.rs`). Unlike a
+//! record it is kept no longer than what nobody pushes, also where its table is pushed: a push ends
+//! it at once, but whether the triggers are there is not known, columns that are not watched say
+//! nothing, and what stands in a Redis cache has no trigger. What exists and what does not have a
+//! space each, since anybody can ask for keys that do not exist. A user's or account's change says
+//! nothing here: the session is held against the live record whenever it is used.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

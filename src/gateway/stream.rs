@@ -103,7 +103,7 @@ async fn ended(
     let fresh = lease.is_none();
     let mut lease = lease.unwrap_or_else(|| {
         let mut lease = gateway.directory().leases().register(standing.tenant());
-        lease.narrow(standing.binding());
+        standing.narrow(&mut lease);
         lease
     });
     let life = streams.max_lifetime.map(|life| Instant::now() + life);

@@ -210,7 +210,7 @@ pub struct PostgresNotify {
     #[serde(default = "countersign")]
     #[schemars(length(min = 1, max = 40))]
     pub channel: String,
-    /// The tables whose changes concern users or accounts, for `countersign sql postgres`.
+    /// The tables whose changes concern users, accounts or sessions, for `countersign sql postgres`.
     #[serde(default)]
     pub tables: Vec<PushedTable>,
 }
@@ -246,7 +246,7 @@ pub struct Outbox {
     /// Time between two readings.
     #[serde(default = "poll")]
     pub poll: Duration,
-    /// The tables whose changes concern users or accounts, for `countersign sql`.
+    /// The tables whose changes concern users, accounts or sessions, for `countersign sql`.
     #[serde(default)]
     pub tables: Vec<PushedTable>,
 }
@@ -259,7 +259,8 @@ fn poll() -> Duration {
     Duration(std::time::Duration::from_millis(250))
 }
 
-/// A table whose changes concern users or accounts. At least one of `user` and `account`.
+/// A table whose changes concern users, accounts or sessions. At least one of `user`, `account` and
+/// `session`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushedTable {
@@ -272,6 +273,9 @@ pub struct PushedTable {
     /// The column that holds the account's id, as the look-up gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The column that holds the session's key, such as `session_key` of `django_session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// The column that holds the tenant, where requests can name several and have no schema each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,

@@ -295,6 +295,7 @@ fn table(
     let columns = [
         ("user", &raw.user),
         ("account", &raw.account),
+        ("session", &raw.session),
         ("tenant", &raw.tenant),
     ];
     for (key, column) in columns {
@@ -305,11 +306,12 @@ fn table(
     for (index, column) in raw.watch.iter().flatten().enumerate() {
         identifier(column, &at.key("watch").index(index), cx);
     }
-    if raw.user.is_none() && raw.account.is_none() {
+    if raw.user.is_none() && raw.account.is_none() && raw.session.is_none() {
         cx.fault(
             at,
             "whom a change of this table concerns is not said",
-            "add `user: COLUMN` or `account: COLUMN`, the column that holds the id",
+            "add `user: COLUMN` or `account: COLUMN`, the column that holds the id, or `session: \
+             COLUMN`, the one that holds the session's key",
         );
     }
     let only = match &tenants.known {
@@ -337,6 +339,8 @@ fn table(
         table,
         user: raw.user.clone(),
         account: raw.account.clone(),
+        session: raw.session.clone(),
+        through: None,
         tenant,
         watch: raw.watch.clone(),
     }

@@ -25,6 +25,7 @@ url: "redis://x" => url => not the URL of a PostgreSQL database
 tables: [{ table: users }] => tables[0] => whom a change
 tables: [{ table: "", user: id }] => tables[0].table => not the name of a table
 tables: [{ table: a, user: "" }] => tables[0].user => not the name of a table or column
+tables: [{ table: a, session: "" }] => tables[0].session => not the name of a table or column
 tables: [{ table: a, user: id, watch: ["\n"] }] => tables[0].watch[0] => not the name of a table or column
 tables: [{ user: id }] => tables[0].table => missing
 "#,
@@ -73,6 +74,9 @@ url: "redis://h", channel: "" => channel => not the name of a channel
     );
     good(&redis("url: \"rediss://u:canary@h:6379/0\""));
     good(&postgres("tables: [{ table: users, user: id }]"));
+    good(&postgres(
+        "tables: [{ table: django_session, session: session_key }]",
+    ));
     refused(
         &SMALL.replace(
             "  source:",

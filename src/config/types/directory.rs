@@ -104,10 +104,27 @@ pub struct PushedTable {
     pub user: Option<String>,
     /// The column of the account's id.
     pub account: Option<String>,
+    /// The column of the session's key.
+    pub session: Option<String>,
+    /// The table of `user`, where the row itself does not have that column.
+    pub through: Option<Through>,
     /// Where the tenant is found.
     pub tenant: PushedTenant,
     /// The columns whose change counts; `None` for every column.
     pub watch: Option<Vec<String>>,
+}
+
+/// Another table, whose row says whose a row is.
+#[derive(Debug, Clone)]
+pub struct Through {
+    /// Its schema; `None`: that of the table whose rows point to it.
+    pub schema: Option<String>,
+    /// Its name.
+    pub table: String,
+    /// The column that points to it.
+    pub key: String,
+    /// Its column that is pointed to.
+    pub id: String,
 }
 
 /// Where a trigger finds the tenant.
