@@ -4,6 +4,7 @@
 //! refusal can say what was claimed. A stream that stays open is decided again by the same rules
 //! (`standing.rs`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -13,7 +14,7 @@ use super::origin::{self, OriginFacts};
 use super::principal::{Grant, Principal};
 use super::proof::VerifiedCredential;
 use super::session::Sessions;
-use super::standing::narrow;
+use super::standing::{Unpushed, narrow};
 use crate::config::{Config, Conflict, Origins};
 use crate::credential::Presented;
 use crate::directory::{Binding, Directory, Lease, Live, Revocations};
@@ -59,6 +60,9 @@ pub struct Authenticator {
     pub(super) directory: Arc<Directory>,
     tenants: Arc<Tenants>,
     pub(super) revocations: Arc<Revocations>,
+    /// The issuers, by index, of whose tokens the app's blacklist is asked.
+    pub(super) blacklist: BTreeSet<usize>,
+    pub(super) unpushed: Unpushed,
     conflict: Conflict,
     origins: Origins,
     pub(super) sessions: Sessions,
@@ -81,6 +85,11 @@ impl Authenticator {
             directory,
             tenants,
             revocations,
+            blacklist: {
+                let blacklist = config.directory.blacklist.as_ref();
+                blacklist.map_or_else(BTreeSet::new, |list| list.issuers.clone())
+            },
+            unpushed: Unpushed::of(config),
             conflict: config.conflict,
             origins: config.origins.clone(),
             sessions: Sessions::build(config),
@@ -156,6 +165,9 @@ impl Authenticator {
         }
         for credential in &verified {
             self.refuse_revoked(&tenant, credential, None, now)?;
+            if self.asks_blacklist(credential) {
+                Box::pin(self.refuse_blacklisted(&tenant, credential)).await?;
+            }
         }
         let principal = self
             .establish(&tenant, acting, route, evidence, trace)

@@ -3,13 +3,16 @@
 //! With the same rules as a request, and the live record of that moment: the answer has to stay the
 //! same user, account and tenant.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::decide::{Authenticator, Evidence};
 use super::denial::Denial;
 use super::principal::Principal;
 use super::proof::VerifiedCredential;
 use super::session::LiveSession;
+use crate::config::Config;
 use crate::directory::{Binding, Lease};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::route::Route;
@@ -67,6 +70,9 @@ impl Authenticator {
         self.speaks_for(verified, tenant)?;
         self.still_alive(verified, now).await?;
         self.refuse_revoked(tenant, verified, Some(&standing.user), now)?;
+        if self.asks_blacklist(verified) {
+            self.refuse_blacklisted(tenant, verified).await?;
+        }
         let principal = self
             .establish(
                 tenant,
@@ -77,6 +83,45 @@ impl Authenticator {
             )
             .await?;
         Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
+    }
+
+    /// How long a stream may rest on its answer before it is decided again: no longer than a request
+    /// would rest on it.
+    #[must_use]
+    pub fn life(&self, standing: &Standing) -> Duration {
+        let verified = &standing.verified;
+        let unpushed = if verified.session().is_some() {
+            self.unpushed.sessions.contains(&verified.credential())
+        } else {
+            self.unpushed.blacklist && self.asks_blacklist(verified)
+        };
+        if unpushed {
+            self.directory.life_unpushed()
+        } else {
+            self.directory.life()
+        }
+    }
+}
+
+/// What can change without a trigger that says so.
+#[derive(Debug)]
+pub(super) struct Unpushed {
+    /// The credentials, by index, whose sessions are in such a store.
+    sessions: BTreeSet<usize>,
+    blacklist: bool,
+}
+
+impl Unpushed {
+    pub(super) fn of(config: &Config) -> Self {
+        let directory = &config.directory;
+        let tables = directory.session_tables.keys();
+        let stored = tables.chain(directory.session_caches.keys()).copied();
+        Self {
+            sessions: stored
+                .filter(|credential| !directory.pushes_sessions(*credential))
+                .collect(),
+            blacklist: !directory.pushes_blacklist(),
+        }
     }
 }
 

@@ -9,11 +9,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::binding::Binding;
 use super::invalidation::Invalidation;
+use super::service::Directory;
 use crate::ids::{AccountId, TenantId, UserId};
 
 /// How many locks the tenants are spread over.
@@ -125,6 +127,21 @@ impl Leases {
     fn shard_of(&self, tenant: &TenantId) -> usize {
         let hash = self.hasher.hash_one(tenant);
         usize::try_from(hash % SHARDS as u64).unwrap_or(0)
+    }
+}
+
+impl Directory {
+    /// How long an answer may be relied on at most, as things are now.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        self.parts().0.cache.row_life()
+    }
+
+    /// The same of an answer whose change nobody pushes.
+    #[must_use]
+    pub fn life_unpushed(&self) -> Duration {
+        let cache = &self.parts().0.cache;
+        cache.row_life().min(cache.unpushed_life())
     }
 }
 

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use moka::Equivalent;
 
+use super::spaces::Spaces;
+
 /// Most answers of each kind.
 const CAPACITY: u64 = 10_000;
 
@@ -79,20 +81,10 @@ impl<V> Told<V> {
     }
 }
 
-#[derive(Debug, Clone)]
-struct Remembered<V> {
-    answer: Told<V>,
-    number: u64,
-    asked_at: Instant,
-}
-
 pub(super) struct Memo<K, V> {
-    found: moka::sync::Cache<K, Remembered<V>, ahash::RandomState>,
-    missing: moka::sync::Cache<K, Remembered<V>, ahash::RandomState>,
+    spaces: Spaces<K, Told<V>>,
     /// Counts what forgets everything; an answer stands while its number is the present one.
     number: AtomicU64,
-    life: Duration,
-    negative_life: Duration,
 }
 
 impl<K, V> fmt::Debug for Memo<K, V> {
@@ -107,17 +99,9 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(super) fn new(life: Duration, negative_life: Duration) -> Self {
-        let space = || {
-            moka::sync::Cache::builder()
-                .max_capacity(CAPACITY)
-                .build_with_hasher(ahash::RandomState::new())
-        };
         Self {
-            found: space(),
-            missing: space(),
+            spaces: Spaces::new((CAPACITY, CAPACITY), life, negative_life),
             number: AtomicU64::new(0),
-            life,
-            negative_life,
         }
     }
 
@@ -126,19 +110,8 @@ where
     where
         Q: Equivalent<K> + Hash,
     {
-        let fresh = |remembered: &Remembered<V>, life| {
-            remembered.number == self.number()
-                && now.saturating_duration_since(remembered.asked_at) < life
-        };
-        self.found
-            .get(key)
-            .filter(|found| fresh(found, self.life))
-            .or_else(|| {
-                self.missing
-                    .get(key)
-                    .filter(|missing| fresh(missing, self.negative_life))
-            })
-            .map(|remembered| remembered.answer)
+        self.spaces
+            .get(key, now, |number, _| number == self.number())
     }
 
     /// Taken before the source is asked.
@@ -153,28 +126,15 @@ where
         if number != self.number() {
             return false;
         }
-        let (space, other) = if matches!(answer, Told::Found(_)) {
-            (&self.found, &self.missing)
-        } else {
-            (&self.missing, &self.found)
-        };
-        other.invalidate(&key);
-        space.insert(
-            key,
-            Remembered {
-                answer,
-                number,
-                asked_at,
-            },
-        );
+        let exists = matches!(answer, Told::Found(_));
+        self.spaces.put(key, answer, exists, (number, asked_at));
         true
     }
 
     /// Forgets everything.
     pub(super) fn forget(&self) {
         self.number.fetch_add(1, Ordering::AcqRel);
-        self.found.invalidate_all();
-        self.missing.invalidate_all();
+        self.spaces.clear();
     }
 }
 

@@ -11,11 +11,13 @@
 //! another tenant's row, or give out what was invalidated.
 
 mod binding;
+mod blacklist;
 mod cache;
 mod caches;
 mod desk;
 mod error;
 mod flight;
+mod floors;
 mod gate;
 mod health;
 mod index;
@@ -34,6 +36,7 @@ mod ring;
 mod service;
 mod sessions;
 mod source;
+mod spaces;
 mod strict_json;
 
 pub use binding::{Binding, Live};

@@ -84,6 +84,7 @@ fn configured(source: DirectorySource) -> config::Directory {
             queue: 4,
         },
         session_tables: BTreeMap::new(),
+        blacklist: None,
         session_caches: BTreeMap::new(),
         invalidation: config::Invalidation::default(),
     }

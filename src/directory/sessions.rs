@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::desk::Desk;
 use super::error::{DirectoryError, SourceError};
@@ -20,6 +20,7 @@ use super::invalidation::Invalidation;
 use super::ring::Ring;
 use super::service::Directory;
 use super::source::FoundSession;
+use super::spaces::Spaces;
 use crate::config;
 use crate::ids::TenantId;
 use crate::session::{Session, SessionError};
@@ -107,40 +108,26 @@ pub(super) enum SessionAnswer {
     NoTenant,
 }
 
-#[derive(Debug, Clone)]
-struct Held {
-    answer: SessionAnswer,
-    sequence: u64,
-    asked_at: Instant,
-}
-
-type Space = moka::sync::Cache<SessionKey, Held, ahash::RandomState>;
-
 #[derive(Debug)]
 pub(super) struct Sessions {
-    found: Space,
-    missing: Space,
+    spaces: Spaces<SessionKey, SessionAnswer>,
     stores: BTreeSet<usize>,
     /// Those of them that have rows.
     tables: BTreeSet<usize>,
     ring: Mutex<Ring>,
     /// Answers that were asked for below this number are forgotten.
     floor: AtomicU64,
-    life: Duration,
-    negative_life: Duration,
 }
 
 impl Sessions {
     pub(super) fn new(config: &config::Directory) -> Self {
-        let space = |capacity| {
-            moka::sync::Cache::builder()
-                .max_capacity(capacity)
-                .build_with_hasher(ahash::RandomState::new())
-        };
         let life = config.cache.ttl.min(config.cache.ttl_without_push);
         Self {
-            found: space(CAPACITY.min(config.cache.capacity).max(1)),
-            missing: space(ABSENT_CAPACITY),
+            spaces: Spaces::new(
+                (CAPACITY.min(config.cache.capacity), ABSENT_CAPACITY),
+                life,
+                config.cache.negative_ttl.min(life),
+            ),
             stores: {
                 let tables = config.session_tables.keys();
                 tables
@@ -151,8 +138,6 @@ impl Sessions {
             tables: config.session_tables.keys().copied().collect(),
             ring: Mutex::default(),
             floor: AtomicU64::new(0),
-            life,
-            negative_life: config.cache.negative_ttl.min(life),
         }
     }
 
@@ -163,19 +148,9 @@ impl Sessions {
 
     /// The answer, unless it is past its life.
     fn get(&self, key: &SessionKey, now: Instant) -> Option<SessionAnswer> {
-        let fresh = |held: &Held, life| {
-            held.sequence >= self.floor.load(Ordering::Acquire)
-                && now.saturating_duration_since(held.asked_at) < life
-        };
-        self.found
-            .get(key)
-            .filter(|held| fresh(held, self.life))
-            .or_else(|| {
-                self.missing
-                    .get(key)
-                    .filter(|held| fresh(held, self.negative_life))
-            })
-            .map(|held| held.answer)
+        self.spaces.get(key, now, |number, _| {
+            number >= self.floor.load(Ordering::Acquire)
+        })
     }
 
     /// Taken before the store is asked.
@@ -195,18 +170,9 @@ impl Sessions {
         if ring.outdates_session(sequence, &key.tenant, &key.key) {
             return None;
         }
-        let (space, other) = if matches!(answer, SessionAnswer::Known(_)) {
-            (&self.found, &self.missing)
-        } else {
-            (&self.missing, &self.found)
-        };
-        other.invalidate(key);
-        let held = Held {
-            answer: answer.clone(),
-            sequence,
-            asked_at,
-        };
-        space.insert(key.clone(), held);
+        let exists = matches!(answer, SessionAnswer::Known(_));
+        self.spaces
+            .put(key.clone(), answer.clone(), exists, (sequence, asked_at));
         drop(ring);
         Some(answer)
     }
@@ -222,15 +188,13 @@ impl Sessions {
                         tenant: tenant.clone(),
                         key: key.as_str().into(),
                     };
-                    self.found.invalidate(&key);
-                    self.missing.invalidate(&key);
+                    self.spaces.remove(&key);
                 }
             }
             // A tenant's sessions are not listed anywhere, so all are forgotten; they live shortly.
             Invalidation::Tenant(_) | Invalidation::All => {
                 self.floor.store(ring.sequence() + 1, Ordering::Release);
-                self.found.invalidate_all();
-                self.missing.invalidate_all();
+                self.spaces.clear();
             }
             Invalidation::User { .. } | Invalidation::Account { .. } => return,
         }

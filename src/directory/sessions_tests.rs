@@ -1,6 +1,7 @@
 //! Answers about sessions: kept shortly, never beyond what says that they changed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 use crate::config::{DirectoryCache, DirectoryLimits, DirectorySource, KeyPath};
@@ -28,6 +29,7 @@ fn sessions() -> Sessions {
         },
         invalidation: config::Invalidation::default(),
         session_tables: BTreeMap::from([(0, vec!["a".into()]), (3, vec!["b".into()])]),
+        blacklist: None,
         session_caches: BTreeMap::new(),
     })
 }

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::{Config, Outbox, OutboxDatabase, PushedTable, PushedTenant};
+use crate::config::{Config, Outbox, PushedTable, PushedTenant, SqlDatabase};
 
 /// A column of bytes that are no text must not stop the app from writing: then everything is read
 /// again.
@@ -15,7 +15,7 @@ const UNREADABLE: &str = "  DECLARE CONTINUE HANDLER FOR 1300, 1366, 3854";
 /// The script, unless there is nothing to put into it.
 pub(super) fn script(config: &Config) -> Option<String> {
     let outbox = config.directory.invalidation.outbox.as_ref()?;
-    if !matches!(outbox.database, OutboxDatabase::MySql(_)) {
+    if !matches!(outbox.database, SqlDatabase::MySql(_)) {
         return None;
     }
     let target = qualified(outbox.schema.as_deref(), &outbox.table);

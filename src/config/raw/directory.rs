@@ -297,6 +297,9 @@ pub struct Revocations {
     pub url: Option<Secret>,
     /// Time between two readings of the store, where no push says that there is more.
     pub refresh: Duration,
+    /// SimpleJWT's own blacklist, asked about each token; left out: it is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simplejwt_blacklist: Option<SimplejwtBlacklist>,
 }
 
 impl Default for Revocations {
@@ -305,6 +308,7 @@ impl Default for Revocations {
             store: None,
             url: None,
             refresh: Duration::secs(2),
+            simplejwt_blacklist: None,
         }
     }
 }
@@ -317,4 +321,32 @@ pub enum RevocationStore {
     Postgres,
     /// The sorted set `countersign:revocations`.
     Redis,
+}
+
+/// SimpleJWT's own blacklist, asked about each token. A token without `jti` is refused then.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimplejwtBlacklist {
+    /// Whose tokens it is asked about; left out: every issuer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuers: Option<Vec<String>>,
+    /// The PostgreSQL, MySQL or MariaDB database that it is in; left out: the directory's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// The table of the tokens that the app has made; with a schema per tenant the tenant's own,
+    /// `schema.table` where it is in one that they share.
+    pub outstanding: String,
+    /// The table of those that were taken back.
+    pub blacklisted: String,
+}
+
+impl Default for SimplejwtBlacklist {
+    fn default() -> Self {
+        Self {
+            issuers: None,
+            url: None,
+            outstanding: "token_blacklist_outstandingtoken".to_owned(),
+            blacklisted: "token_blacklist_blacklistedtoken".to_owned(),
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 use super::text::{body, literal, name};
 use crate::config::{
-    Config, DirectorySource, Outbox, OutboxDatabase, PostgresNotify, PushedTable, PushedTenant,
+    Config, DirectorySource, Outbox, PostgresNotify, PushedTable, PushedTenant, SqlDatabase,
 };
 
 /// Longest message in bytes.
@@ -23,7 +23,7 @@ pub(super) fn script(config: &Config) -> Option<String> {
     let notify = invalidation.postgres_notify.as_ref();
     let notify = notify.filter(|notify| !notify.tables.is_empty());
     let outbox = invalidation.outbox.as_ref();
-    let outbox = outbox.filter(|outbox| matches!(outbox.database, OutboxDatabase::Postgres(_)));
+    let outbox = outbox.filter(|outbox| matches!(outbox.database, SqlDatabase::Postgres(_)));
     let voices = [notify.map(Voice::notify), outbox.map(Voice::outbox)];
     let scripts: Vec<String> = voices
         .iter()
