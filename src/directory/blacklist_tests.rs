@@ -1,37 +1,17 @@
 //! Answers about tokens: kept shortly, never beyond what says that they changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::super::testing::with_life;
 use super::*;
-use crate::config::{DirectoryCache, DirectoryLimits, DirectorySource, KeyPath};
+use crate::config::KeyPath;
 use crate::ids::AccountId;
 
 const LIFE: Duration = Duration::from_secs(10);
 
 fn blacklist() -> Blacklist {
     let config = config::Directory {
-        at: KeyPath::root(),
-        source: DirectorySource::Sqlite {
-            at: KeyPath::root(),
-            path: "app.db".into(),
-            lookups: BTreeMap::new(),
-        },
-        cache: DirectoryCache {
-            capacity: 100,
-            ttl: LIFE * 10,
-            ttl_without_push: LIFE,
-            negative_ttl: LIFE / 2,
-            stale_if_error: Duration::ZERO,
-        },
-        limits: DirectoryLimits {
-            timeout: LIFE,
-            concurrent: 1,
-            queue: 1,
-        },
-        invalidation: config::Invalidation::default(),
-        session_tables: BTreeMap::new(),
-        session_caches: BTreeMap::new(),
         blacklist: Some(config::Blacklist {
             at: KeyPath::root(),
             issuers: BTreeSet::from([0]),
@@ -39,6 +19,7 @@ fn blacklist() -> Blacklist {
             outstanding: vec!["o".into()],
             blacklisted: vec!["b".into()],
         }),
+        ..with_life(LIFE)
     };
     let tenants = config::Tenants {
         at: KeyPath::root(),

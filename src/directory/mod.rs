@@ -38,6 +38,8 @@ mod sessions;
 mod source;
 mod spaces;
 mod strict_json;
+#[cfg(test)]
+mod testing;
 
 pub use binding::{Binding, Live};
 pub use error::{DirectoryError, SourceError};
