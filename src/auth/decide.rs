@@ -1,9 +1,10 @@
 //! The decider: steps 3 to 7 of a request, in that order.
 //!
 //! Everything a decision looked at is noted in [`Evidence`] on the way, so that the audit line of a
-//! refusal can say what was claimed. A stream that stays open is decided again through
-//! [`Authenticator::still_stands`], with the same rules and the live record of that moment.
+//! refusal can say what was claimed. A stream that stays open is decided again by the same rules
+//! (`standing.rs`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -11,12 +12,13 @@ use serde_json::json;
 use super::denial::Denial;
 use super::origin::{self, OriginFacts};
 use super::principal::{Grant, Principal};
-use super::proof::{Proof, VerifiedCredential};
+use super::proof::VerifiedCredential;
 use super::session::Sessions;
+use super::standing::{Unpushed, narrow};
 use crate::config::{Config, Conflict, Origins};
 use crate::credential::Presented;
 use crate::directory::{Binding, Directory, Lease, Live, Revocations};
-use crate::ids::{AccountId, TenantId, UserId};
+use crate::ids::TenantId;
 use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
 use crate::session::CsrfFacts;
 use crate::telemetry::{Trace, UnixTime};
@@ -51,57 +53,16 @@ pub struct Evidence {
     pub session: Option<Arc<str>>,
 }
 
-/// What an open stream stands on: the answer that must stay the same.
-#[derive(Debug)]
-pub struct Standing {
-    tenant: TenantId,
-    user: UserId,
-    account: Option<AccountId>,
-    verified: Arc<VerifiedCredential>,
-    binding: Arc<Binding>,
-    route: Arc<Route>,
-}
-
-impl Standing {
-    /// What `principal` stands on.
-    #[must_use]
-    pub fn of(principal: &Principal, route: &Arc<Route>) -> Self {
-        Self {
-            tenant: principal.tenant().clone(),
-            user: principal.user().clone(),
-            account: principal.account().cloned(),
-            verified: Arc::clone(principal.verified()),
-            binding: Arc::clone(principal.binding()),
-            route: Arc::clone(route),
-        }
-    }
-
-    /// The live record that it was decided from.
-    #[must_use]
-    pub const fn binding(&self) -> &Arc<Binding> {
-        &self.binding
-    }
-
-    /// The tenant that its lease is registered for.
-    #[must_use]
-    pub const fn tenant(&self) -> &TenantId {
-        &self.tenant
-    }
-
-    /// The credential it rests on.
-    #[must_use]
-    pub const fn verified(&self) -> &Arc<VerifiedCredential> {
-        &self.verified
-    }
-}
-
 /// The one decider.
 #[derive(Debug)]
 pub struct Authenticator {
     pub(super) verifier: Arc<Verifier>,
     pub(super) directory: Arc<Directory>,
     tenants: Arc<Tenants>,
-    revocations: Arc<Revocations>,
+    pub(super) revocations: Arc<Revocations>,
+    /// The issuers, by index, of whose tokens the app's blacklist is asked.
+    pub(super) blacklist: BTreeSet<usize>,
+    pub(super) unpushed: Unpushed,
     conflict: Conflict,
     origins: Origins,
     pub(super) sessions: Sessions,
@@ -124,6 +85,11 @@ impl Authenticator {
             directory,
             tenants,
             revocations,
+            blacklist: {
+                let blacklist = config.directory.blacklist.as_ref();
+                blacklist.map_or_else(BTreeSet::new, |list| list.issuers.clone())
+            },
+            unpushed: Unpushed::of(config),
             conflict: config.conflict,
             origins: config.origins.clone(),
             sessions: Sessions::build(config),
@@ -199,6 +165,9 @@ impl Authenticator {
         }
         for credential in &verified {
             self.refuse_revoked(&tenant, credential, None, now)?;
+            if self.asks_blacklist(credential) {
+                Box::pin(self.refuse_blacklisted(&tenant, credential)).await?;
+            }
         }
         let principal = self
             .establish(&tenant, acting, route, evidence, trace)
@@ -206,51 +175,9 @@ impl Authenticator {
         self.refuse_revoked(&tenant, acting, Some(principal.user()), now)?;
         self.same_live_user(&verified, &principal, route).await?;
         if let Some(lease) = lease {
-            lease.narrow(principal.binding());
+            narrow(lease, principal.binding(), acting);
         }
         Ok(Grant::Member(Arc::clone(route), principal))
-    }
-
-    /// Decides an open stream again, from the live record of now. `Ok(false)` when the answer is
-    /// another user, account or tenant.
-    pub async fn still_stands(&self, standing: &Standing, now: UnixTime) -> Result<bool, Denial> {
-        let mut evidence = Evidence::default();
-        let (tenant, verified) = (&standing.tenant, &standing.verified);
-        self.speaks_for(verified, tenant)?;
-        self.still_alive(verified, now).await?;
-        self.refuse_revoked(tenant, verified, Some(&standing.user), now)?;
-        let principal = self
-            .establish(
-                tenant,
-                verified,
-                &standing.route,
-                &mut evidence,
-                &mut Trace::off(),
-            )
-            .await?;
-        Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
-    }
-
-    /// A credential that was revoked, by its id or by its user, is none.
-    fn refuse_revoked(
-        &self,
-        tenant: &TenantId,
-        credential: &VerifiedCredential,
-        user: Option<&UserId>,
-        now: UnixTime,
-    ) -> Result<(), Denial> {
-        let revoked = match credential.proof() {
-            Proof::Token(token) => self.revocations.refuses(tenant, token, user, now)?,
-            Proof::Session(session) => {
-                let users = [Some(session.user()), user];
-                self.revocations
-                    .refuses_session(tenant, session.saved_at(), users, now)?
-            }
-        };
-        if revoked {
-            return Err(Denial::TokenRevoked);
-        }
-        Ok(())
     }
 
     /// Two credentials are one identity when tenant and subject agree; those of different look-ups
@@ -338,7 +265,11 @@ impl Authenticator {
         }
     }
 
-    fn speaks_for(&self, credential: &VerifiedCredential, tenant: &TenantId) -> Result<(), Denial> {
+    pub(super) fn speaks_for(
+        &self,
+        credential: &VerifiedCredential,
+        tenant: &TenantId,
+    ) -> Result<(), Denial> {
         let may = credential.may_speak_for(tenant);
         let says = match credential.spoken_tenant() {
             Some(spoken) => spoken == tenant,
@@ -351,7 +282,7 @@ impl Authenticator {
         }
     }
 
-    async fn establish(
+    pub(super) async fn establish(
         &self,
         tenant: &TenantId,
         verified: &Arc<VerifiedCredential>,

@@ -11,12 +11,15 @@ mod denial;
 mod origin;
 mod principal;
 mod proof;
+mod revoked;
 mod session;
+mod standing;
 mod verify;
 
-pub use decide::{Ask, Authenticator, Evidence, Standing, VerifiedTokens};
+pub use decide::{Ask, Authenticator, Evidence, VerifiedTokens};
 pub use denial::Denial;
 pub use origin::{FetchSite, OriginFacts};
 pub use principal::{Grant, Principal};
 pub use proof::{Proof, VerifiedCredential};
 pub use session::LiveSession;
+pub use standing::Standing;

@@ -193,6 +193,11 @@ impl LiveSession {
         self.content()?.saved_at()
     }
 
+    /// Its key, which is a secret.
+    pub(super) fn key(&self) -> &str {
+        self.key.expose()
+    }
+
     /// The hash of its key, by which logs know it.
     #[must_use]
     pub const fn hash(&self) -> &Arc<str> {

@@ -273,6 +273,11 @@ impl Cache {
         }
     }
 
+    /// How long they live while nobody pushes.
+    pub(super) const fn unpushed_life(&self) -> Duration {
+        self.lives.ttl_without_push
+    }
+
     fn life(&self, configured: Duration, generation: u64) -> Duration {
         let shortened = self.hasher.hash_one(generation) % (JITTER + 1);
         let nanos = configured.as_nanos() / 1024 * u128::from(1024 - shortened);

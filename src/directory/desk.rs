@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::blacklist::Blacklist;
 use super::cache::{Answer, Cache, Cached};
 use super::error::{Failure, SourceError};
 use super::flight::{Flights, Outcome, Seat, fly};
@@ -44,6 +45,7 @@ pub(super) struct Desk {
     pub(super) caches: Caches,
     pub(super) session_flights: Arc<Flights<SessionKey, SessionAnswer>>,
     pub(super) session_gate: Gate,
+    pub(super) blacklist: Option<Blacklist>,
     pub(super) leases: Leases,
     pub(super) health: Health,
     pub(super) metrics: Arc<Metrics>,
@@ -80,7 +82,7 @@ impl TenantAskRef<'_> {
 impl Desk {
     pub(super) fn new(
         source: Source,
-        caches: Caches,
+        (caches, blacklist): (Caches, Option<Blacklist>),
         config: &config::Directory,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -108,6 +110,7 @@ impl Desk {
                 limits.concurrent / SESSION_SHARE,
                 limits.queue / SESSION_SHARE,
             ),
+            blacklist,
             leases: Leases::default(),
             health: Health::of("the directory"),
             metrics,
@@ -269,6 +272,9 @@ impl Desk {
     pub(super) fn apply(&self, what: &Invalidation) {
         self.cache.invalidate(what);
         self.sessions.invalidate(what);
+        if let Some(blacklist) = &self.blacklist {
+            blacklist.invalidate(what);
+        }
         if matches!(what, Invalidation::Tenant(_) | Invalidation::All) {
             self.domains.forget();
             self.known.forget();
@@ -303,10 +309,15 @@ impl Desk {
     }
 
     pub(super) fn hear<T>(&self, outcome: &Outcome<T>) {
+        self.hear_of(&self.health, outcome);
+    }
+
+    /// The same of a source with this health.
+    pub(super) fn hear_of<T>(&self, health: &Health, outcome: &Outcome<T>) {
         match outcome {
-            Ok(_) => self.health.is_well(),
+            Ok(_) => health.is_well(),
             Err(Failure::Source(error)) => {
-                self.health.is_ill(&error.to_string());
+                health.is_ill(&error.to_string());
                 self.metrics.directory_errors.inc();
             }
             // That says nothing about the source.

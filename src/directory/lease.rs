@@ -9,11 +9,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::binding::Binding;
 use super::invalidation::Invalidation;
+use super::service::Directory;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
 use crate::ids::{AccountId, TenantId, UserId};
 
@@ -36,6 +38,8 @@ enum Scope {
     Whole,
     User(UserId),
     Account(AccountId),
+    /// By the hash of the session's key, which is a secret; two of one hash are told together.
+    Session(u64),
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +52,7 @@ struct Signal {
 #[derive(Debug)]
 pub struct Lease {
     shards: Arc<[Mutex<Shard>]>,
+    hasher: ahash::RandomState,
     shard: usize,
     number: u64,
     tenant: TenantId,
@@ -72,6 +77,7 @@ impl Leases {
     pub fn register(&self, tenant: &TenantId) -> Lease {
         let mut lease = Lease {
             shards: Arc::clone(&self.shards),
+            hasher: self.hasher.clone(),
             shard: self.shard_of(tenant),
             number: self.next.fetch_add(1, Ordering::Relaxed),
             tenant: tenant.clone(),
@@ -98,10 +104,11 @@ impl Leases {
             Invalidation::Account { tenant, account } => {
                 (tenant, vec![Scope::Whole, Scope::Account(account.clone())])
             }
-            // Which streams rest on a session is not known here.
-            Invalidation::Session { tenant, .. } | Invalidation::Tenant(tenant) => {
-                (tenant, Vec::new())
+            Invalidation::Session { tenant, key } => {
+                let session = Scope::Session(self.hasher.hash_one(key.as_str()));
+                (tenant, vec![Scope::Whole, session])
             }
+            Invalidation::Tenant(tenant) => (tenant, Vec::new()),
         };
         let Some(shard) = self.shards.get(self.shard_of(tenant)) else {
             return;
@@ -124,10 +131,26 @@ impl Leases {
     }
 }
 
+impl Directory {
+    /// How long an answer may be relied on at most, as things are now.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        self.parts().0.cache.row_life()
+    }
+
+    /// The same of an answer whose change nobody pushes.
+    #[must_use]
+    pub fn life_unpushed(&self) -> Duration {
+        let cache = &self.parts().0.cache;
+        cache.row_life().min(cache.unpushed_life())
+    }
+}
+
 impl Lease {
-    /// Narrows the lease to what the decision rests on: the user, and every account that the row
-    /// names. Nothing is missed meanwhile: it listens to the new before it leaves the old.
-    pub fn narrow(&mut self, binding: &Binding) {
+    /// Narrows the lease to what the decision rests on: the user, every account that the row names,
+    /// and the session, where one proves the user. Nothing is missed meanwhile: it listens to the new
+    /// before it leaves the old.
+    pub fn narrow(&mut self, binding: &Binding, session: Option<&str>) {
         let mut scopes = vec![Scope::User(binding.user().clone())];
         if binding.subject() != binding.user() {
             scopes.push(Scope::User(binding.subject().clone()));
@@ -138,6 +161,7 @@ impl Lease {
                 scopes.push(scope);
             }
         }
+        scopes.extend(session.map(|key| Scope::Session(self.hasher.hash_one(key))));
         self.listen_to(scopes);
     }
 

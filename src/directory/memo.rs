@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use moka::Equivalent;
 
-use super::space::{Space, bounded};
+use super::spaces::Spaces;
 use super::sync::AtomicU64;
 
 /// Most answers of each kind.
@@ -82,20 +82,10 @@ impl<V> Told<V> {
     }
 }
 
-#[derive(Debug, Clone)]
-struct Remembered<V> {
-    answer: Told<V>,
-    number: u64,
-    asked_at: Instant,
-}
-
 pub(super) struct Memo<K, V> {
-    found: Space<K, Remembered<V>>,
-    missing: Space<K, Remembered<V>>,
+    spaces: Spaces<K, Told<V>>,
     /// Counts what forgets everything; an answer stands while its number is the present one.
     number: AtomicU64,
-    life: Duration,
-    negative_life: Duration,
 }
 
 impl<K, V> fmt::Debug for Memo<K, V> {
@@ -111,11 +101,8 @@ where
 {
     pub(super) fn new(life: Duration, negative_life: Duration) -> Self {
         Self {
-            found: bounded(CAPACITY),
-            missing: bounded(CAPACITY),
+            spaces: Spaces::new((CAPACITY, CAPACITY), life, negative_life),
             number: AtomicU64::new(0),
-            life,
-            negative_life,
         }
     }
 
@@ -124,19 +111,8 @@ where
     where
         Q: Equivalent<K> + Hash,
     {
-        let fresh = |remembered: &Remembered<V>, life| {
-            remembered.number == self.number()
-                && now.saturating_duration_since(remembered.asked_at) < life
-        };
-        self.found
-            .get(key)
-            .filter(|found| fresh(found, self.life))
-            .or_else(|| {
-                self.missing
-                    .get(key)
-                    .filter(|missing| fresh(missing, self.negative_life))
-            })
-            .map(|remembered| remembered.answer)
+        self.spaces
+            .get(key, now, |number, _| number == self.number())
     }
 
     /// Taken before the source is asked.
@@ -151,28 +127,15 @@ where
         if number != self.number() {
             return false;
         }
-        let (space, other) = if matches!(answer, Told::Found(_)) {
-            (&self.found, &self.missing)
-        } else {
-            (&self.missing, &self.found)
-        };
-        other.invalidate(&key);
-        space.insert(
-            key,
-            Remembered {
-                answer,
-                number,
-                asked_at,
-            },
-        );
+        let exists = matches!(answer, Told::Found(_));
+        self.spaces.put(key, answer, exists, (number, asked_at));
         true
     }
 
     /// Forgets everything.
     pub(super) fn forget(&self) {
         self.number.fetch_add(1, Ordering::AcqRel);
-        self.found.invalidate_all();
-        self.missing.invalidate_all();
+        self.spaces.clear();
     }
 }
 

@@ -11,11 +11,13 @@
 //! another tenant's row, or give out what was invalidated.
 
 mod binding;
+mod blacklist;
 mod cache;
 mod caches;
 mod desk;
 mod error;
 mod flight;
+mod floors;
 mod gate;
 mod health;
 mod index;
@@ -39,8 +41,11 @@ mod sessions;
 mod source;
 #[cfg_attr(all(test, feature = "schedules"), path = "schedules/space.rs")]
 mod space;
+mod spaces;
 mod strict_json;
 mod sync;
+#[cfg(test)]
+mod testing;
 
 pub use binding::{Binding, Live};
 pub use error::{DirectoryError, SourceError};

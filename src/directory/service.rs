@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::binding::{Binding, Live};
+use super::blacklist::{self, Blacklist};
 use super::cache::{Absence, Cached};
 use super::caches;
 use super::desk::{Desk, TenantAskRef};
@@ -55,8 +56,9 @@ impl Directory {
     ) -> Result<Arc<Self>, Vec<Fault>> {
         let source = Source::build(config, tenants)?;
         let push = Push::build(&config.invalidation)?;
+        let beside = (Caches::build(config)?, Blacklist::build(config, tenants)?);
         Ok(Arc::new(Self {
-            desk: Arc::new(Desk::new(source, Caches::build(config)?, config, metrics)),
+            desk: Arc::new(Desk::new(source, beside, config, metrics)),
             push: Arc::new(push),
             again: Arc::new(Again::new(config.invalidation.replica_lag)),
             revoked: Notify::new(),
@@ -77,6 +79,7 @@ impl Directory {
         if self.desk.caches.any() {
             self.control.spawn(caches::check(Weak::clone(&desk)));
         }
+        self.control.spawn(blacklist::check(Weak::clone(&desk)));
         if self.desk.source.has_snapshot() {
             self.control.spawn(watch(desk));
         } else {
@@ -217,12 +220,6 @@ impl Directory {
     /// The process's numbers.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.desk.metrics
-    }
-
-    /// How long an answer may be relied on at most, as things are now.
-    #[must_use]
-    pub fn life(&self) -> Duration {
-        self.desk.cache.row_life()
     }
 
     /// The cached record, if it is within its life; asks nobody.

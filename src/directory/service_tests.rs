@@ -84,6 +84,7 @@ fn configured(source: DirectorySource) -> config::Directory {
             queue: 4,
         },
         session_tables: BTreeMap::new(),
+        blacklist: None,
         session_caches: BTreeMap::new(),
         invalidation: config::Invalidation::default(),
     }
@@ -294,7 +295,7 @@ async fn e12_a_lease_hears_of_a_change_and_then_sees_it() {
         &"default".into(),
         &UserId::parse("5").unwrap(),
     );
-    lease.narrow(&row.unwrap());
+    lease.narrow(&row.unwrap(), None);
     directory.invalidate(&user("a", "5")).await;
     lease.changed().await;
     assert!(

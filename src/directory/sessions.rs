@@ -1,16 +1,17 @@
 //! Sessions: what the store said of a session's key, for a short while.
 //!
 //! The key of an answer is (credential, tenant, session key). As in the cache of records, an answer
-//! that was asked for before an invalidation which covers it is never stored (`ring.rs`); unlike a
-//! record it is kept no longer than what nobody pushes, because a log-out deletes a row in a table
-//! that may have no trigger. What exists and what does not have a space each, since anybody can ask
-//! for keys that do not exist. A user's or account's change says nothing here: the session is held
-//! against the live record whenever it is used.
+//! that was asked for before an invalidation which covers it is never stored (`ring.rs`). Unlike a
+//! record it is kept no longer than what nobody pushes, also where its table is pushed: a push ends
+//! it at once, but whether the triggers are there is not known, columns that are not watched say
+//! nothing, and what stands in a Redis cache has no trigger. What exists and what does not have a
+//! space each, since anybody can ask for keys that do not exist. A user's or account's change says
+//! nothing here: the session is held against the live record whenever it is used.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::desk::Desk;
 use super::error::{DirectoryError, SourceError};
@@ -19,7 +20,7 @@ use super::invalidation::Invalidation;
 use super::ring::Ring;
 use super::service::Directory;
 use super::source::FoundSession;
-use super::space::{Space, bounded};
+use super::spaces::Spaces;
 use super::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::config;
 use crate::ids::TenantId;
@@ -118,33 +119,26 @@ pub(super) enum SessionAnswer {
     NoTenant,
 }
 
-#[derive(Debug, Clone)]
-struct Held {
-    answer: SessionAnswer,
-    sequence: u64,
-    asked_at: Instant,
-}
-
 #[derive(Debug)]
 pub(super) struct Sessions {
-    found: Space<SessionKey, Held>,
-    missing: Space<SessionKey, Held>,
+    spaces: Spaces<SessionKey, SessionAnswer>,
     stores: BTreeSet<usize>,
     /// Those of them that have rows.
     tables: BTreeSet<usize>,
     ring: Mutex<Ring>,
     /// Answers that were asked for below this number are forgotten.
     floor: AtomicU64,
-    life: Duration,
-    negative_life: Duration,
 }
 
 impl Sessions {
     pub(super) fn new(config: &config::Directory) -> Self {
         let life = config.cache.ttl.min(config.cache.ttl_without_push);
         Self {
-            found: bounded(CAPACITY.min(config.cache.capacity).max(1)),
-            missing: bounded(ABSENT_CAPACITY),
+            spaces: Spaces::new(
+                (CAPACITY.min(config.cache.capacity), ABSENT_CAPACITY),
+                life,
+                config.cache.negative_ttl.min(life),
+            ),
             stores: {
                 let tables = config.session_tables.keys();
                 tables
@@ -155,8 +149,6 @@ impl Sessions {
             tables: config.session_tables.keys().copied().collect(),
             ring: Mutex::default(),
             floor: AtomicU64::new(0),
-            life,
-            negative_life: config.cache.negative_ttl.min(life),
         }
     }
 
@@ -167,19 +159,9 @@ impl Sessions {
 
     /// The answer, unless it is past its life.
     fn get(&self, key: &SessionKey, now: Instant) -> Option<SessionAnswer> {
-        let fresh = |held: &Held, life| {
-            held.sequence >= self.floor.load(Ordering::Acquire)
-                && now.saturating_duration_since(held.asked_at) < life
-        };
-        self.found
-            .get(key)
-            .filter(|held| fresh(held, self.life))
-            .or_else(|| {
-                self.missing
-                    .get(key)
-                    .filter(|held| fresh(held, self.negative_life))
-            })
-            .map(|held| held.answer)
+        self.spaces.get(key, now, |number, _| {
+            number >= self.floor.load(Ordering::Acquire)
+        })
     }
 
     /// Taken before the store is asked.
@@ -199,18 +181,9 @@ impl Sessions {
         if ring.outdates_session(sequence, &key.tenant, &key.key) {
             return None;
         }
-        let (space, other) = if matches!(answer, SessionAnswer::Known(_)) {
-            (&self.found, &self.missing)
-        } else {
-            (&self.missing, &self.found)
-        };
-        other.invalidate(key);
-        let held = Held {
-            answer: answer.clone(),
-            sequence,
-            asked_at,
-        };
-        space.insert(key.clone(), held);
+        let exists = matches!(answer, SessionAnswer::Known(_));
+        self.spaces
+            .put(key.clone(), answer.clone(), exists, (sequence, asked_at));
         drop(ring);
         Some(answer)
     }
@@ -221,16 +194,13 @@ impl Sessions {
         match what {
             Invalidation::Session { tenant, key } => {
                 for store in &self.stores {
-                    let key = SessionKey::new(*store, tenant, key);
-                    self.found.invalidate(&key);
-                    self.missing.invalidate(&key);
+                    self.spaces.remove(&SessionKey::new(*store, tenant, key));
                 }
             }
             // A tenant's sessions are not listed anywhere, so all are forgotten; they live shortly.
             Invalidation::Tenant(_) | Invalidation::All => {
                 self.floor.store(ring.sequence() + 1, Ordering::Release);
-                self.found.invalidate_all();
-                self.missing.invalidate_all();
+                self.spaces.clear();
             }
             Invalidation::User { .. } | Invalidation::Account { .. } => return,
         }

@@ -1,34 +1,17 @@
 //! Answers about sessions: kept shortly, never beyond what says that they changed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::super::testing::with_life;
 use super::*;
-use crate::config::{DirectoryCache, DirectoryLimits, DirectorySource, KeyPath};
 
 const LIFE: Duration = Duration::from_secs(10);
 
 fn sessions() -> Sessions {
     Sessions::new(&config::Directory {
-        at: KeyPath::root(),
-        source: DirectorySource::File {
-            at: KeyPath::root(),
-            path: "users.yaml".into(),
-        },
-        cache: DirectoryCache {
-            capacity: 100,
-            ttl: LIFE * 10,
-            ttl_without_push: LIFE,
-            negative_ttl: LIFE / 2,
-            stale_if_error: Duration::ZERO,
-        },
-        limits: DirectoryLimits {
-            timeout: LIFE,
-            concurrent: 1,
-            queue: 1,
-        },
-        invalidation: config::Invalidation::default(),
         session_tables: BTreeMap::from([(0, vec!["a".into()]), (3, vec!["b".into()])]),
-        session_caches: BTreeMap::new(),
+        ..with_life(LIFE)
     })
 }
 

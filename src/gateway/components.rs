@@ -62,6 +62,15 @@ impl Gateway {
             ("upstreams", upstreams),
         ];
         components.extend(sessions.map(|sessions| ("sessions", sessions)));
+        // Whose tokens it is asked about, cannot be let in without it.
+        components.extend(self.directory().blacklist().map(|state| {
+            let blacklist = Component {
+                ready: state.is_ok(),
+                spared: false,
+                detail: state.map_or_else(|problem| problem, |()| "ok".into()),
+            };
+            ("blacklist", blacklist)
+        }));
         components.extend(self.revocations().status().map(|read| {
             let revocations = Component {
                 ready: read.is_ok(),

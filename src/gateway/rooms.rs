@@ -273,6 +273,8 @@ impl Gateway {
         )];
         let sessions = self.directory.probe_session_caches().await;
         outcomes.extend(sessions.map(|tried| ("sessions in redis".to_owned(), tried)));
+        let blacklist = self.directory.probe_blacklist().await;
+        outcomes.extend(blacklist.map(|tried| ("blacklist".to_owned(), tried)));
         for channel in self.channels_settled().await {
             let outcome = channel.problem.map_or_else(|| Ok("ok".to_owned()), Err);
             outcomes.push((format!("invalidation by {}", channel.channel), outcome));

@@ -103,14 +103,14 @@ async fn ended(
     let fresh = lease.is_none();
     let mut lease = lease.unwrap_or_else(|| {
         let mut lease = gateway.directory().leases().register(standing.tenant());
-        lease.narrow(standing.binding());
+        standing.narrow(&mut lease);
         lease
     });
     let life = streams.max_lifetime.map(|life| Instant::now() + life);
     let mut next = if fresh {
         Instant::now()
     } else {
-        Instant::now() + again(core)
+        Instant::now() + again(core, standing)
     };
     let mut unanswered: Option<Instant> = None;
     loop {
@@ -131,7 +131,7 @@ async fn ended(
         }
         // Until the answer is there, nothing more is done in the name of the old one.
         held.store(true, Relaxed);
-        next = Instant::now() + again(core);
+        next = Instant::now() + again(core, standing);
         let Ok(now) = Clock.now() else {
             return (going_away("clock"), Reason::InternalError);
         };
@@ -179,8 +179,8 @@ async fn ended(
 
 /// Time between two decisions where nothing says that anything has changed: a stream rests on an
 /// answer no longer than a request would.
-fn again(core: &Core) -> Duration {
-    let streams = core.gateway.directory().life();
+fn again(core: &Core, standing: &Standing) -> Duration {
+    let streams = core.gateway.authenticator.life(standing);
     streams.min(core.gateway.patience)
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn configured(url: &str, lookups: &[(&str, &str)]) -> config::Directo
             queue: 100,
         },
         session_tables: BTreeMap::new(),
+        blacklist: None,
         session_caches: BTreeMap::new(),
         invalidation: config::Invalidation::default(),
     }

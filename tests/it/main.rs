@@ -21,6 +21,7 @@ mod abandoned;
 mod admin;
 mod attacks;
 mod big;
+mod blacklist;
 mod check;
 mod cli;
 mod credentials;

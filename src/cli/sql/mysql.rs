@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::{Config, Outbox, OutboxDatabase, PushedTable, PushedTenant};
+use crate::config::{Config, Outbox, PushedTable, PushedTenant, SqlDatabase};
 
 /// A column of bytes that are no text must not stop the app from writing: then everything is read
 /// again.
@@ -15,7 +15,7 @@ const UNREADABLE: &str = "  DECLARE CONTINUE HANDLER FOR 1300, 1366, 3854";
 /// The script, unless there is nothing to put into it.
 pub(super) fn script(config: &Config) -> Option<String> {
     let outbox = config.directory.invalidation.outbox.as_ref()?;
-    if !matches!(outbox.database, OutboxDatabase::MySql(_)) {
+    if !matches!(outbox.database, SqlDatabase::MySql(_)) {
         return None;
     }
     let target = qualified(outbox.schema.as_deref(), &outbox.table);
@@ -107,9 +107,23 @@ fn triggers(outbox: &Outbox, target: &str, number: usize, table: &PushedTable) -
     out
 }
 
-/// Says whom the row concerns: its user, its account, and where it names neither, its tenant.
+/// Says whom the row concerns: its user, its account, its session, and where it names none, its
+/// tenant.
 fn says(target: &str, table: &PushedTable, row: &str) -> String {
     let text = |column: &str| format!("CONVERT({row}.{} USING utf8mb4)", name(column));
+    let user = |column: &String| match &table.through {
+        None => text(column),
+        Some(other) => format!(
+            "CONVERT((SELECT o.{} FROM {} AS o WHERE o.{} = {row}.{}) USING utf8mb4)",
+            name(column),
+            qualified(
+                other.schema.as_deref().or(table.schema.as_deref()),
+                &other.table
+            ),
+            name(&other.id),
+            name(&other.key)
+        ),
+    };
     let tenant = match &table.tenant {
         PushedTenant::Column(column) => Some(text(column)),
         PushedTenant::Only(tenant) => Some(literal(tenant.as_str())),
@@ -128,11 +142,15 @@ fn says(target: &str, table: &PushedTable, row: &str) -> String {
             message(member)
         )
     };
-    let named = [("user", &table.user), ("account", &table.account)];
-    let named: Vec<(&str, String)> = named
-        .into_iter()
-        .filter_map(|(member, column)| Some((member, text(column.as_ref()?))))
-        .collect();
+    let other = |column: &Option<String>| column.as_deref().map(text);
+    let named: Vec<(&str, String)> = [
+        ("user", table.user.as_ref().map(user)),
+        ("account", other(&table.account)),
+        ("session", other(&table.session)),
+    ]
+    .into_iter()
+    .filter_map(|(member, column)| Some((member, column?)))
+    .collect();
     let mut out = String::new();
     for (member, column) in &named {
         out.push_str(&insert(
@@ -140,11 +158,11 @@ fn says(target: &str, table: &PushedTable, row: &str) -> String {
             &format!(", '{member}', {column}"),
         ));
     }
-    let neither: Vec<String> = named
+    let none: Vec<String> = named
         .iter()
         .map(|(_, column)| format!("{column} IS NULL"))
         .collect();
-    out.push_str(&insert(&neither.join(" AND "), ""));
+    out.push_str(&insert(&none.join(" AND "), ""));
     out
 }
 
@@ -154,7 +172,12 @@ fn keys(table: &PushedTable) -> Vec<&str> {
         PushedTenant::Column(column) => Some(column),
         PushedTenant::Only(_) | PushedTenant::Schema | PushedTenant::Unknown => None,
     };
-    let keys = [table.user.as_ref(), table.account.as_ref(), tenant];
+    // Whom another table's row names, this row says by what points there.
+    let user = match &table.through {
+        Some(other) => Some(&other.key),
+        None => table.user.as_ref(),
+    };
+    let keys = [user, table.account.as_ref(), table.session.as_ref(), tenant];
     keys.into_iter().flatten().map(String::as_str).collect()
 }
 

@@ -210,7 +210,7 @@ pub struct PostgresNotify {
     #[serde(default = "countersign")]
     #[schemars(length(min = 1, max = 40))]
     pub channel: String,
-    /// The tables whose changes concern users or accounts, for `countersign sql postgres`.
+    /// The tables whose changes concern users, accounts or sessions, for `countersign sql postgres`.
     #[serde(default)]
     pub tables: Vec<PushedTable>,
 }
@@ -246,7 +246,7 @@ pub struct Outbox {
     /// Time between two readings.
     #[serde(default = "poll")]
     pub poll: Duration,
-    /// The tables whose changes concern users or accounts, for `countersign sql`.
+    /// The tables whose changes concern users, accounts or sessions, for `countersign sql`.
     #[serde(default)]
     pub tables: Vec<PushedTable>,
 }
@@ -259,7 +259,8 @@ fn poll() -> Duration {
     Duration(std::time::Duration::from_millis(250))
 }
 
-/// A table whose changes concern users or accounts. At least one of `user` and `account`.
+/// A table whose changes concern users, accounts or sessions. At least one of `user`, `account` and
+/// `session`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushedTable {
@@ -272,6 +273,9 @@ pub struct PushedTable {
     /// The column that holds the account's id, as the look-up gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The column that holds the session's key, such as `session_key` of `django_session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// The column that holds the tenant, where requests can name several and have no schema each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
@@ -293,6 +297,9 @@ pub struct Revocations {
     pub url: Option<Secret>,
     /// Time between two readings of the store, where no push says that there is more.
     pub refresh: Duration,
+    /// SimpleJWT's own blacklist, asked about each token; left out: it is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simplejwt_blacklist: Option<SimplejwtBlacklist>,
 }
 
 impl Default for Revocations {
@@ -301,6 +308,7 @@ impl Default for Revocations {
             store: None,
             url: None,
             refresh: Duration::secs(2),
+            simplejwt_blacklist: None,
         }
     }
 }
@@ -313,4 +321,32 @@ pub enum RevocationStore {
     Postgres,
     /// The sorted set `countersign:revocations`.
     Redis,
+}
+
+/// SimpleJWT's own blacklist, asked about each token. A token without `jti` is refused then.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimplejwtBlacklist {
+    /// Whose tokens it is asked about; left out: every issuer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuers: Option<Vec<String>>,
+    /// The PostgreSQL, MySQL or MariaDB database that it is in; left out: the directory's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// The table of the tokens that the app has made; with a schema per tenant the tenant's own,
+    /// `schema.table` where it is in one that they share.
+    pub outstanding: String,
+    /// The table of those that were taken back.
+    pub blacklisted: String,
+}
+
+impl Default for SimplejwtBlacklist {
+    fn default() -> Self {
+        Self {
+            issuers: None,
+            url: None,
+            outstanding: "token_blacklist_outstandingtoken".to_owned(),
+            blacklisted: "token_blacklist_blacklistedtoken".to_owned(),
+        }
+    }
 }

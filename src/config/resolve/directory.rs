@@ -55,6 +55,7 @@ pub(super) fn directory(
         limits,
         session_tables: session_tables(credentials),
         session_caches: session_caches(credentials),
+        blacklist: None,
         invalidation: invalidation?,
     })
 }

@@ -78,7 +78,7 @@ fn secret(raw: &raw::Secret, at: &KeyPath, cx: &mut Context<'_>) -> Option<Secre
 }
 
 /// A table's name, with its schema where it has one.
-fn table(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<Vec<String>> {
+pub(super) fn table(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<Vec<String>> {
     let parts: Vec<String> = text.split('.').map(str::to_owned).collect();
     let good = |part: &String| {
         (1..=63).contains(&part.len()) && !part.contains('"') && !part.chars().any(char::is_control)

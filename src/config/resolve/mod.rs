@@ -16,6 +16,7 @@ mod listeners;
 mod operation;
 mod paths;
 mod push;
+mod revocations;
 mod route_match;
 mod routes;
 mod sql;
@@ -61,8 +62,11 @@ fn sections(file: &raw::File, cx: &mut Context<'_>) -> Option<Config> {
     let credentials = credentials::credentials(file, cx);
     let origins = credentials::origins(&file.origins, &credentials, cx);
     let cors = credentials::cors(&file.cors, cx);
-    let directory = directory::directory(&file.directory, &tenants, &credentials, cx);
-    let revocations = push::revocations(&file.revocations, directory.as_ref(), cx);
+    let mut directory = directory::directory(&file.directory, &tenants, &credentials, cx);
+    let revocations = revocations::revocations(&file.revocations, directory.as_ref(), cx);
+    if let Some(directory) = &mut directory {
+        revocations::blacklist(&file.revocations, (&issuers, &tenants), directory, cx);
+    }
     let accounts = identity::accounts(&file.accounts, &KeyPath::root().key("accounts"), cx);
     let identity = identity::identity(file, &credentials, cx);
     let upstreams = upstreams::upstreams(&file.upstreams, cx);

@@ -6,9 +6,8 @@ use super::Context;
 use super::directory::{is_mysql, mysql_url, postgres_url};
 use crate::config::raw;
 use crate::config::types::{
-    Directory, DirectorySource, Invalidation, KeyPath, KnownTenants, Outbox, OutboxDatabase,
-    PostgresNotify, PushedTable, PushedTenant, RedisChannel, RevocationStore, Revocations, Secret,
-    Tenants,
+    DirectorySource, Invalidation, KeyPath, KnownTenants, Outbox, PostgresNotify, PushedTable,
+    PushedTenant, RedisChannel, Secret, SqlDatabase, Tenants,
 };
 
 /// Longest channel: what is put behind it in the names of triggers and functions has to fit into
@@ -93,14 +92,12 @@ fn outbox(
     let database = match (&raw.url, source) {
         (Some(url), _) => {
             let url = cx.secret(&at.key("url"), url);
-            url.map(|url| outbox_database(url, cx))
+            url.map(|url| sql_database(url, cx))
         }
         (None, Some(DirectorySource::Postgres { url, .. })) => {
-            Some(OutboxDatabase::Postgres(url.clone()))
+            Some(SqlDatabase::Postgres(url.clone()))
         }
-        (None, Some(DirectorySource::MySql { url, .. })) => {
-            Some(OutboxDatabase::MySql(url.clone()))
-        }
+        (None, Some(DirectorySource::MySql { url, .. })) => Some(SqlDatabase::MySql(url.clone())),
         (None, None) => None,
         (None, Some(_)) => {
             cx.fault(
@@ -143,13 +140,14 @@ fn outbox(
     })
 }
 
-fn outbox_database(url: Secret, cx: &mut Context<'_>) -> OutboxDatabase {
+/// Which kind of database a URL names.
+pub(super) fn sql_database(url: Secret, cx: &mut Context<'_>) -> SqlDatabase {
     if is_mysql(url.value.expose()) {
         mysql_url(url.value.expose(), &url.at, cx);
-        OutboxDatabase::MySql(url)
+        SqlDatabase::MySql(url)
     } else {
         postgres_url(url.value.expose(), &url.at, cx);
-        OutboxDatabase::Postgres(url)
+        SqlDatabase::Postgres(url)
     }
 }
 
@@ -199,58 +197,6 @@ fn channel(name: &str, at: &KeyPath, cx: &mut Context<'_>) {
     }
 }
 
-/// `revocations`.
-pub(super) fn revocations(
-    raw: &raw::Revocations,
-    directory: Option<&Directory>,
-    cx: &mut Context<'_>,
-) -> Option<Revocations> {
-    let at = KeyPath::root().key("revocations");
-    let refresh = cx.positive(&at.key("refresh"), raw.refresh);
-    let Some(kind) = raw.store else {
-        if raw.url.is_some() {
-            cx.fault(
-                &at.key("url"),
-                "without a store there is nothing at it",
-                "add `store: postgres` or `store: redis`",
-            );
-        }
-        let store = None;
-        return Some(Revocations { store, refresh });
-    };
-    let url = if let Some(url) = &raw.url {
-        let url = cx.secret(&at.key("url"), url)?;
-        match kind {
-            raw::RevocationStore::Postgres => postgres_url(url.value.expose(), &url.at, cx),
-            raw::RevocationStore::Redis => redis_url(url.value.expose(), &url.at, cx),
-        }
-        url
-    } else {
-        let directory = directory?;
-        let shared = match (kind, &directory.source) {
-            (raw::RevocationStore::Postgres, DirectorySource::Postgres { url, .. }) => Some(url),
-            (raw::RevocationStore::Postgres, _) => None,
-            (raw::RevocationStore::Redis, _) => {
-                let redis = directory.invalidation.redis.as_ref();
-                redis.map(|redis| &redis.url)
-            }
-        };
-        if shared.is_none() {
-            cx.fault(
-                &at.key("store"),
-                "which server that is is not said",
-                "add `url` beside it",
-            );
-        }
-        shared?.clone()
-    };
-    let store = Some(match kind {
-        raw::RevocationStore::Postgres => RevocationStore::Postgres(url),
-        raw::RevocationStore::Redis => RevocationStore::Redis(url),
-    });
-    Some(Revocations { store, refresh })
-}
-
 fn tables(
     raw: &[raw::PushedTable],
     source: Option<&DirectorySource>,
@@ -258,13 +204,7 @@ fn tables(
     at: &KeyPath,
     cx: &mut Context<'_>,
 ) -> Vec<PushedTable> {
-    let schema_per_tenant = matches!(
-        source,
-        Some(DirectorySource::Postgres {
-            schema_per_tenant: true,
-            ..
-        })
-    );
+    let schema_per_tenant = source.is_some_and(DirectorySource::has_schema_per_tenant);
     let tables = raw.iter().enumerate().map(|(index, raw)| {
         let at = at.key("tables").index(index);
         table(raw, schema_per_tenant, tenants, &at, cx)
@@ -295,6 +235,7 @@ fn table(
     let columns = [
         ("user", &raw.user),
         ("account", &raw.account),
+        ("session", &raw.session),
         ("tenant", &raw.tenant),
     ];
     for (key, column) in columns {
@@ -305,40 +246,52 @@ fn table(
     for (index, column) in raw.watch.iter().flatten().enumerate() {
         identifier(column, &at.key("watch").index(index), cx);
     }
-    if raw.user.is_none() && raw.account.is_none() {
+    if raw.user.is_none() && raw.account.is_none() && raw.session.is_none() {
         cx.fault(
             at,
             "whom a change of this table concerns is not said",
-            "add `user: COLUMN` or `account: COLUMN`, the column that holds the id",
+            "add `user: COLUMN` or `account: COLUMN`, the column that holds the id, or `session: \
+             COLUMN`, the one that holds the session's key",
         );
     }
-    let only = match &tenants.known {
-        KnownTenants::Listed(listed) if listed.len() == 1 => listed.first(),
-        _ => tenants.default.as_ref(),
+    let tenant = match &raw.tenant {
+        Some(column) => PushedTenant::Column(column.clone()),
+        None => tenant_of(schema.as_ref(), schema_per_tenant, tenants),
     };
-    let tenant = match (&raw.tenant, only) {
-        (Some(column), _) => PushedTenant::Column(column.clone()),
-        (None, _) if schema_per_tenant && schema.is_none() => PushedTenant::Schema,
-        (None, Some(only)) if !tenants.several && !schema_per_tenant => {
-            PushedTenant::Only(only.clone())
-        }
-        (None, _) => {
-            cx.warn(
-                at,
-                "which tenant a change concerns is not said, so that each makes every record be \
-                 read again",
-                "add `tenant: COLUMN`, if the table has it",
-            );
-            PushedTenant::Unknown
-        }
-    };
+    if tenant == PushedTenant::Unknown {
+        cx.warn(
+            at,
+            "which tenant a change concerns is not said, so that each makes every record be read \
+             again",
+            "add `tenant: COLUMN`, if the table has it",
+        );
+    }
     PushedTable {
         schema,
         table,
         user: raw.user.clone(),
         account: raw.account.clone(),
+        session: raw.session.clone(),
+        through: None,
         tenant,
         watch: raw.watch.clone(),
+    }
+}
+
+/// The tenant of a table without a column for it.
+pub(super) fn tenant_of(
+    schema: Option<&String>,
+    schema_per_tenant: bool,
+    tenants: &Tenants,
+) -> PushedTenant {
+    let only = match &tenants.known {
+        KnownTenants::Listed(listed) if listed.len() == 1 => listed.first(),
+        _ => tenants.default.as_ref(),
+    };
+    match only {
+        _ if schema_per_tenant && schema.is_none() => PushedTenant::Schema,
+        Some(only) if !tenants.several && !schema_per_tenant => PushedTenant::Only(only.clone()),
+        _ => PushedTenant::Unknown,
     }
 }
 

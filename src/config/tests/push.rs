@@ -25,6 +25,7 @@ url: "redis://x" => url => not the URL of a PostgreSQL database
 tables: [{ table: users }] => tables[0] => whom a change
 tables: [{ table: "", user: id }] => tables[0].table => not the name of a table
 tables: [{ table: a, user: "" }] => tables[0].user => not the name of a table or column
+tables: [{ table: a, session: "" }] => tables[0].session => not the name of a table or column
 tables: [{ table: a, user: id, watch: ["\n"] }] => tables[0].watch[0] => not the name of a table or column
 tables: [{ user: id }] => tables[0].table => missing
 "#,
@@ -73,6 +74,9 @@ url: "redis://h", channel: "" => channel => not the name of a channel
     );
     good(&redis("url: \"rediss://u:canary@h:6379/0\""));
     good(&postgres("tables: [{ table: users, user: id }]"));
+    good(&postgres(
+        "tables: [{ table: django_session, session: session_key }]",
+    ));
     refused(
         &SMALL.replace(
             "  source:",
@@ -111,4 +115,75 @@ fn revocations_name_their_store() {
     good(&with(
         "revocations: { store: postgres, url: \"${DATABASE_URL}\" }",
     ));
+}
+
+#[test]
+fn a_blacklist_names_its_issuers_database_and_tables() {
+    let blacklist = |text: &str| {
+        with(&format!(
+            "revocations: {{ simplejwt_blacklist: {{ {text} }} }}"
+        ))
+    };
+    table(
+        blacklist,
+        8,
+        "revocations.simplejwt_blacklist",
+        r#"
+issuers: [ap], url: "${DATABASE_URL}" => issuers[0] => there is no issuer `ap`
+issuers: [], url: "${DATABASE_URL}" => issuers => no issuer is named
+issuers: app, url: "${DATABASE_URL}" => issuers => a list
+refresh: 2s, url: "${DATABASE_URL}" => refresh => unknown key
+url: "http://x" => url => not the URL of a PostgreSQL database
+url: "mysql://canary@x" => url => not the URL of a MySQL
+url: "${DATABASE_URL}", outstanding: "" => outstanding => not a table's name
+url: "${DATABASE_URL}", blacklisted: a.b.c => blacklisted => not a table's name
+"#,
+    );
+    refused(
+        &blacklist(""),
+        &[(
+            8,
+            "revocations.simplejwt_blacklist",
+            "the directory is no database",
+        )],
+    );
+    for text in [
+        "url: \"${DATABASE_URL}\"",
+        "url: \"mysql://u:canary@h/app\", issuers: [app]",
+        "url: \"${DATABASE_URL}\", outstanding: auth.made, blacklisted: auth.taken_back",
+    ] {
+        let loaded = good(&blacklist(text));
+        let list = loaded.config.directory.blacklist.as_ref();
+        let asked = list.map(|list| list.issuers.iter().copied().collect::<Vec<_>>());
+        assert_eq!(asked, Some(vec![0]), "{text}");
+    }
+    let without = good(&with(""));
+    assert!(without.config.directory.blacklist.is_none());
+}
+
+#[test]
+fn a_blacklist_is_pushed_where_its_tenant_is_known() {
+    let directory = |tenants: &str, blacklist: &str| {
+        format!(
+            "issuers: [ {{ secret: \"${{JWT_SECRET}}\", claims: {{ tenant: t }} }} ]\n\
+             tenants: {tenants}\n\
+             directory:\n  source: {{ postgres: {{ url: \"${{DATABASE_URL}}\", lookups: {{ default: \"SELECT id, account, active FROM users WHERE id = $user AND t = $tenant\" }} }} }}\n  \
+             invalidation: {{ postgres_notify: {{}} }}\n\
+             revocations: {{ simplejwt_blacklist: {{ {blacklist} }} }}\n\
+             upstreams: [ {{ servers: [ \"http://127.0.0.1:1\" ] }} ]\n"
+        )
+    };
+    let one = good(&directory("{ default: acme }", ""));
+    assert!(one.config.directory.pushes_blacklist());
+    let several = "{ sources: [ token: {} ] }";
+    let shared = good(&directory(several, ""));
+    assert!(!shared.config.directory.pushes_blacklist());
+    assert_eq!(shared.warnings.len(), 1, "{:?}", shared.warnings);
+    let own = directory(several, "").replace("lookups", "schema_per_tenant: true, lookups");
+    assert!(good(&own).config.directory.pushes_blacklist());
+    let elsewhere = good(&directory(
+        "{ default: acme }",
+        "url: \"postgres://u:canary@h/other\"",
+    ));
+    assert!(!elsewhere.config.directory.pushes_blacklist());
 }

@@ -1,6 +1,6 @@
 //! `directory`, `revocations`: the live mapping of users to accounts, and who says what changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,33 @@ pub struct Directory {
     pub session_tables: BTreeMap<usize, Vec<String>>,
     /// Redis caches of sessions by the index of their credential.
     pub session_caches: BTreeMap<usize, Arc<super::RedisSessions>>,
+    /// The app's own list of tokens that were taken back.
+    pub blacklist: Option<Blacklist>,
     /// Who says what has changed.
     pub invalidation: Invalidation,
+}
+
+impl Directory {
+    /// Whether triggers say what changes in the table of this credential's sessions.
+    #[must_use]
+    pub fn pushes_sessions(&self, credential: usize) -> bool {
+        let in_cache = self.session_caches.contains_key(&credential);
+        let table = self.session_tables.get(&credential).filter(|_| !in_cache);
+        table.is_some_and(|table| {
+            self.invalidation.tables().any(|pushed| {
+                let name = pushed.schema.iter().chain([&pushed.table]);
+                pushed.session.is_some() && name.eq(table)
+            })
+        })
+    }
+
+    /// Whether triggers say what changes in the blacklist.
+    #[must_use]
+    pub fn pushes_blacklist(&self) -> bool {
+        self.invalidation
+            .tables()
+            .any(|pushed| pushed.through.is_some())
+    }
 }
 
 /// `directory.invalidation`; nothing named is no push.
@@ -41,6 +66,14 @@ pub struct Invalidation {
     pub outbox: Option<Outbox>,
     /// Each message is applied once more after this time; zero: it is not.
     pub replica_lag: Duration,
+}
+
+impl Invalidation {
+    /// The tables that get triggers.
+    fn tables(&self) -> impl Iterator<Item = &PushedTable> {
+        let notify = self.postgres_notify.iter().flat_map(|to| &to.tables);
+        notify.chain(self.outbox.iter().flat_map(|to| &to.tables))
+    }
 }
 
 /// `directory.invalidation.postgres_notify`.
@@ -73,7 +106,7 @@ pub struct Outbox {
     /// Where it stands.
     pub at: KeyPath,
     /// The database that it is in.
-    pub database: OutboxDatabase,
+    pub database: SqlDatabase,
     /// Its schema, where one is named.
     pub schema: Option<String>,
     /// Its table.
@@ -84,9 +117,9 @@ pub struct Outbox {
     pub tables: Vec<PushedTable>,
 }
 
-/// The database of an outbox, with its URL.
+/// A database that is named apart, with its URL.
 #[derive(Debug, Clone)]
-pub enum OutboxDatabase {
+pub enum SqlDatabase {
     /// PostgreSQL.
     Postgres(Secret),
     /// MySQL or MariaDB.
@@ -104,10 +137,27 @@ pub struct PushedTable {
     pub user: Option<String>,
     /// The column of the account's id.
     pub account: Option<String>,
+    /// The column of the session's key.
+    pub session: Option<String>,
+    /// The table of `user`, where the row itself does not have that column.
+    pub through: Option<Through>,
     /// Where the tenant is found.
     pub tenant: PushedTenant,
     /// The columns whose change counts; `None` for every column.
     pub watch: Option<Vec<String>>,
+}
+
+/// Another table, whose row says whose a row is.
+#[derive(Debug, Clone)]
+pub struct Through {
+    /// Its schema; `None`: that of the table whose rows point to it.
+    pub schema: Option<String>,
+    /// Its name.
+    pub table: String,
+    /// The column that points to it.
+    pub key: String,
+    /// Its column that is pointed to.
+    pub id: String,
 }
 
 /// Where a trigger finds the tenant.
@@ -121,6 +171,21 @@ pub enum PushedTenant {
     Only(TenantId),
     /// Nowhere: a change concerns every tenant.
     Unknown,
+}
+
+/// `revocations.simplejwt_blacklist`.
+#[derive(Debug, Clone)]
+pub struct Blacklist {
+    /// Where it stands.
+    pub at: KeyPath,
+    /// Whose tokens are asked about: indices of issuers.
+    pub issuers: BTreeSet<usize>,
+    /// The database that it is in; `None`: the directory's own.
+    pub database: Option<SqlDatabase>,
+    /// The table of the tokens that were made, with its schema where it has one.
+    pub outstanding: Vec<String>,
+    /// The table of those that were taken back.
+    pub blacklisted: Vec<String>,
 }
 
 /// `revocations`.
@@ -197,6 +262,20 @@ pub enum DirectorySource {
         /// Field name in the answer for `user`, `account`, `active`, …; a name that is left out is itself.
         fields: BTreeMap<String, String>,
     },
+}
+
+impl DirectorySource {
+    /// Whether each tenant has a schema of its own.
+    #[must_use]
+    pub const fn has_schema_per_tenant(&self) -> bool {
+        matches!(
+            self,
+            Self::Postgres {
+                schema_per_tenant: true,
+                ..
+            }
+        )
+    }
 }
 
 /// `directory.cache`.

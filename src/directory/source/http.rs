@@ -205,6 +205,7 @@ mod tests {
                 queue: 1,
             },
             session_tables: std::collections::BTreeMap::new(),
+            blacklist: None,
             session_caches: std::collections::BTreeMap::new(),
             invalidation: config::Invalidation::default(),
         })

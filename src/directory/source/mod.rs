@@ -5,19 +5,20 @@
 //! everywhere. A source never remembers an answer (that is the cache's), never decides, and is
 //! polled on the control runtime only.
 
+mod blacklist;
 mod file;
 mod http;
 mod idle;
 mod mysql;
 mod parameters;
 mod postgres;
+mod queries;
 mod redis;
 mod reserved;
 mod sessions;
 mod sqlite;
 mod template;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -30,11 +31,13 @@ use super::record::Record;
 use crate::config::{self, Fault, KnownTenants, TenantSource};
 use crate::ids::TenantId;
 
+pub(super) use blacklist::ListedToken;
 use file::FileSource;
 use http::HttpSource;
 use mysql::MySqlSource;
-use parameters::{Dialect, Query};
+use parameters::Dialect;
 use postgres::PostgresSource;
+use queries::Queries;
 pub(super) use redis::Caches;
 pub(super) use sessions::FoundSession;
 use sqlite::SqliteSource;
@@ -69,30 +72,50 @@ impl Source {
             }
             config::DirectorySource::Sqlite { at, path, lookups } => {
                 let mut queries = Queries::build(at, lookups, tenants, Dialect::Sqlite)?;
-                queries.sessions = sessions::sqlite(&config.session_tables);
+                queries.add_own(config, Dialect::Sqlite);
                 Ok(Self::Sqlite(SqliteSource::build(
                     path,
                     queries,
                     &config.limits,
                 )))
             }
-            config::DirectorySource::Postgres {
-                at,
-                lookups,
-                schema_per_tenant,
-                ..
-            } => {
+            config::DirectorySource::Postgres { at, lookups, .. } => {
                 let mut queries = Queries::build(at, lookups, tenants, Dialect::Postgres)?;
-                queries.sessions = sessions::postgres(&config.session_tables, *schema_per_tenant);
+                queries.add_own(config, Dialect::Postgres);
                 PostgresSource::build(config, tenants, queries)
                     .map(|source| Self::Postgres(Box::new(source)))
             }
             config::DirectorySource::MySql { at, lookups, .. } => {
                 let mut queries = Queries::build(at, lookups, tenants, Dialect::MySql)?;
-                queries.sessions = sessions::mysql(&config.session_tables);
+                queries.add_own(config, Dialect::MySql);
                 MySqlSource::build(config, queries).map(|source| Self::MySql(Box::new(source)))
             }
         }
+    }
+
+    /// The database of a blacklist that is another than the directory's.
+    pub(super) fn of_blacklist(
+        config: &config::Directory,
+        blacklist: &config::Blacklist,
+        tenants: &config::Tenants,
+    ) -> Result<Option<Self>, Vec<Fault>> {
+        let Some(database) = &blacklist.database else {
+            return Ok(None);
+        };
+        let (dialect, source) = blacklist_source(config, blacklist, database);
+        let queries = Queries {
+            blacklist: Some(blacklist::query(blacklist, dialect)),
+            ..Queries::default()
+        };
+        let config = config::Directory {
+            source,
+            ..config.clone()
+        };
+        let built = match dialect {
+            Dialect::MySql => Self::MySql(Box::new(MySqlSource::build(&config, queries)?)),
+            _ => Self::Postgres(Box::new(PostgresSource::build(&config, tenants, queries)?)),
+        };
+        Ok(Some(built))
     }
 
     /// Its name in the configuration.
@@ -181,6 +204,20 @@ impl Source {
         }
     }
 
+    /// Asks the blacklist for a token.
+    pub(super) async fn token(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<ListedToken, SourceError> {
+        match self {
+            Self::Sqlite(source) => source.token(id).await,
+            Self::Postgres(source) => source.token(tenant, id).await,
+            Self::MySql(source) => source.token(id).await,
+            Self::File(_) | Self::Http(_) => Err(no_database()),
+        }
+    }
+
     /// Renews the snapshot of a source that has one, and says what changed.
     pub(super) async fn reread(&self) -> Vec<Invalidation> {
         match self {
@@ -255,101 +292,6 @@ fn one_tenant(rows: Vec<Map<String, Value>>) -> Result<Option<TenantId>, SourceE
     Ok(tenant)
 }
 
-/// Every query of a database source, with its parameters numbered.
-#[derive(Debug)]
-struct Queries {
-    lookups: BTreeMap<Arc<str>, Query>,
-    domains: BTreeMap<Arc<str>, Query>,
-    known: BTreeMap<Arc<str>, Query>,
-    /// By the index of their credential.
-    sessions: BTreeMap<usize, Query>,
-}
-
-impl Queries {
-    fn build(
-        at: &config::KeyPath,
-        lookups: &BTreeMap<Arc<str>, Arc<str>>,
-        tenants: &config::Tenants,
-        dialect: Dialect,
-    ) -> Result<Self, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let mut read = |at: &config::KeyPath, query: &Arc<str>, kind| match Query::read(
-            query, dialect, kind,
-        ) {
-            Ok(read) => Some(read),
-            Err(problem) => {
-                faults.push(Fault::new(at, problem, kind.remedy()));
-                None
-            }
-        };
-        let mut queries = Self {
-            lookups: BTreeMap::new(),
-            domains: BTreeMap::new(),
-            known: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-        };
-        for (name, query) in lookups {
-            let at = at.key("lookups").key(name);
-            let read = read(&at, query, parameters::Kind::Lookup);
-            queries
-                .lookups
-                .extend(read.map(|read| (Arc::clone(name), read)));
-        }
-        for (index, source) in tenants.sources.iter().enumerate() {
-            if let TenantSource::Domain { query } = source {
-                let at = tenants.at.key("sources").index(index).key("domain.query");
-                let read = read(&at, query, parameters::Kind::Domain);
-                queries
-                    .domains
-                    .extend(read.map(|read| (Arc::clone(query), read)));
-            }
-        }
-        if let KnownTenants::Query(query) = &tenants.known {
-            let at = tenants.at.key("known").key("query");
-            let read = read(&at, query, parameters::Kind::Known);
-            queries
-                .known
-                .extend(read.map(|read| (Arc::clone(query), read)));
-        }
-        if lookups.is_empty() {
-            faults.push(Fault::new(
-                &at.key("lookups"),
-                "no look-up is named",
-                "write at least `default: SELECT … AS id, … AS account, … AS active … WHERE … = $user`",
-            ));
-        }
-        if faults.is_empty() {
-            Ok(queries)
-        } else {
-            Err(faults)
-        }
-    }
-
-    fn names(&self) -> Vec<Arc<str>> {
-        self.lookups.keys().cloned().collect()
-    }
-
-    fn lookup(&self, name: &Arc<str>) -> Result<&Query, SourceError> {
-        self.lookups
-            .get(name)
-            .ok_or_else(|| SourceError::new(format!("there is no look-up `{name}`")))
-    }
-
-    fn domain(&self, query: &Arc<str>) -> Result<&Query, SourceError> {
-        self.domains.get(query).ok_or_else(no_such_query)
-    }
-
-    fn session(&self, store: usize) -> Result<&Query, SourceError> {
-        self.sessions
-            .get(&store)
-            .ok_or_else(|| SourceError::new("the credential has no table of sessions"))
-    }
-
-    fn known(&self, query: &Arc<str>) -> Result<&Query, SourceError> {
-        self.known.get(query).ok_or_else(no_such_query)
-    }
-}
-
 /// Tenant queries need a database.
 fn no_tenant_queries(tenants: &config::Tenants) -> Result<(), Vec<Fault>> {
     let remedy = "use a postgres, mysql or sqlite directory, or name the tenants another way";
@@ -375,6 +317,36 @@ fn no_database() -> SourceError {
     SourceError::new("the directory is no database")
 }
 
-fn no_such_query() -> SourceError {
-    SourceError::new("the query was not prepared for this directory")
+/// Where a blacklist of its own is. A tenant's schema is its schema there too.
+fn blacklist_source(
+    config: &config::Directory,
+    blacklist: &config::Blacklist,
+    database: &config::SqlDatabase,
+) -> (Dialect, config::DirectorySource) {
+    let at = blacklist.at.clone();
+    // Its questions have a gate of their own.
+    let max_connections = u32::try_from(config.limits.concurrent).unwrap_or(u32::MAX);
+    let lookups = std::collections::BTreeMap::new();
+    match database {
+        config::SqlDatabase::MySql(url) => {
+            let source = config::DirectorySource::MySql {
+                at,
+                url: url.clone(),
+                max_connections,
+                lookups,
+            };
+            (Dialect::MySql, source)
+        }
+        config::SqlDatabase::Postgres(url) => {
+            let source = config::DirectorySource::Postgres {
+                at,
+                url: url.clone(),
+                max_connections,
+                schema_per_tenant: config.source.has_schema_per_tenant(),
+                search_path_also: Vec::new(),
+                lookups,
+            };
+            (Dialect::Postgres, source)
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub(super) enum Parameter {
     Host,
     /// The key of a session, in the directory's own query.
     Session,
+    /// The id of a token, in another one.
+    Token,
 }
 
 /// A query with numbered parameters, without a semicolon at its end.
@@ -80,8 +82,9 @@ impl Parameter {
             Self::User => "user",
             Self::Tenant => "tenant",
             Self::Host => "host",
-            // No name of `ALL`: the directory's own query is never read from text.
+            // No names of `ALL`: the directory's own queries are never read from text.
             Self::Session => "session",
+            Self::Token => "token",
         }
     }
 }

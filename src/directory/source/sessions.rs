@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::super::error::SourceError;
 use super::super::record::time_text;
 use super::super::sessions::{SessionData, StoredSession};
-use super::parameters::{Parameter, Query};
+use super::parameters::{Dialect, Parameter, Query};
 use super::reserved::quoted;
 use crate::telemetry::{Redacted, UnixTime};
 
@@ -41,7 +41,7 @@ pub(super) fn postgres(
         format!(
             "SELECT s.session_key, s.session_data, EXTRACT(EPOCH FROM s.expire_date) AS expires \
              FROM {} s WHERE s.session_key = $1{own}",
-            name(table)
+            table_name(table, Dialect::Postgres)
         )
     };
     queries(tables, text)
@@ -53,7 +53,7 @@ pub(super) fn sqlite(tables: &BTreeMap<usize, Vec<String>>) -> BTreeMap<usize, Q
         format!(
             "SELECT session_key, session_data, expire_date AS expires \
              FROM {} WHERE session_key = ?1",
-            name(table)
+            table_name(table, Dialect::Sqlite)
         )
     };
     queries(tables, text)
@@ -62,14 +62,10 @@ pub(super) fn sqlite(tables: &BTreeMap<usize, Vec<String>>) -> BTreeMap<usize, Q
 /// The queries for MySQL, where Django keeps times in UTC.
 pub(super) fn mysql(tables: &BTreeMap<usize, Vec<String>>) -> BTreeMap<usize, Query> {
     let text = |table: &Vec<String>| {
-        let parts = table
-            .iter()
-            .map(|part| format!("`{}`", part.replace('`', "``")));
-        let parts: Vec<String> = parts.collect();
         format!(
             "SELECT session_key, session_data, expire_date AS expires \
              FROM {} WHERE session_key = ?",
-            parts.join(".")
+            table_name(table, Dialect::MySql)
         )
     };
     queries(tables, text)
@@ -124,8 +120,13 @@ fn queries(
         .collect()
 }
 
-fn name(table: &[String]) -> String {
-    let parts: Vec<String> = table.iter().map(|part| quoted(part)).collect();
+/// A table's name, quoted, with its schema where it has one.
+pub(super) fn table_name(table: &[String], dialect: Dialect) -> String {
+    let part = |part: &String| match dialect {
+        Dialect::MySql => format!("`{}`", part.replace('`', "``")),
+        Dialect::Postgres | Dialect::Sqlite => quoted(part),
+    };
+    let parts: Vec<String> = table.iter().map(part).collect();
     parts.join(".")
 }
 

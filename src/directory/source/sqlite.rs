@@ -19,7 +19,7 @@ use sqlx::{
 use super::super::cache::Answer;
 use super::super::error::SourceError;
 use super::super::key::Key;
-use super::super::record::REQUIRED;
+use super::blacklist::{self, ListedToken};
 use super::idle::{Idle, Kept};
 use super::parameters::{Dialect, Parameter, Query};
 use super::sessions::{self, FoundSession};
@@ -104,22 +104,16 @@ impl SqliteSource {
         sessions::one_session(self.ask(&query.text, values).await?, key)
     }
 
+    pub(super) async fn token(&self, id: &str) -> Result<ListedToken, SourceError> {
+        let query = self.queries.blacklist()?;
+        let values = query.values(None, None, Some(id));
+        blacklist::one_token(&self.ask(&query.text, values).await?, id)
+    }
+
     /// Prepares every query, looks at its columns, and runs it for nobody.
     pub(super) async fn probe(&self) -> Result<(), String> {
         let mut problems = Vec::new();
-        let lookups = self.queries.lookups.iter();
-        let lookups =
-            lookups.map(|(name, query)| (format!("look-up `{name}`"), query, &REQUIRED[..]));
-        let tenants = self
-            .queries
-            .domains
-            .values()
-            .chain(self.queries.known.values());
-        let tenants = tenants.map(|query| ("tenant query".to_owned(), query, &["tenant"][..]));
-        let sessions = self.queries.sessions.values();
-        let sessions =
-            sessions.map(|query| ("session table".to_owned(), query, &sessions::COLUMNS[..]));
-        for (what, query, columns) in lookups.chain(tenants).chain(sessions) {
+        for (what, query, columns) in self.queries.all() {
             if let Err(problem) = self.try_query(query, columns).await {
                 problems.push(format!("{what}: {problem}"));
             }
@@ -262,7 +256,7 @@ impl Query {
         let value = |parameter: &Parameter| match parameter {
             Parameter::User => user,
             Parameter::Tenant => tenant,
-            Parameter::Host | Parameter::Session => other,
+            Parameter::Host | Parameter::Session | Parameter::Token => other,
         };
         let values = self.parameters.iter().map(value);
         values.map(|v| v.unwrap_or_default().to_owned()).collect()

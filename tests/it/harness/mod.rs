@@ -50,4 +50,4 @@ pub(crate) use sqlite::execute_sqlite;
 pub(crate) use tls::Authority;
 pub(crate) use tokens::{Key, SECRET, Token, decode_claims, decode_part, now, sign_parts};
 pub(crate) use wait::{Gate, PATIENCE, Watched, until};
-pub(crate) use websocket::{Ended, WebSocket, accept, echo_messages, upgrade_headers};
+pub(crate) use websocket::{Ended, WebSocket, accept, echo_messages, echo_on_ws, upgrade_headers};

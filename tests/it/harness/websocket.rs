@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::client::Response;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, answer_by_default};
 use super::message::Wire;
 use super::request::Request;
 use super::wait::PATIENCE;
@@ -196,6 +196,15 @@ pub(crate) fn echo_messages(exchange: &mut Exchange<'_>) -> Option<u16> {
     drop(socket);
     exchange.close();
     code
+}
+
+/// Echoes messages behind `/ws`, and answers any other request as usual.
+pub(crate) fn echo_on_ws(exchange: &mut Exchange<'_>) {
+    if exchange.path() == "/ws" {
+        echo_messages(exchange);
+    } else {
+        answer_by_default(exchange);
+    }
 }
 
 /// Answers a handshake at the upstream, selecting this subprotocol.

@@ -7,7 +7,7 @@ mod notify;
 pub(crate) mod outbox;
 mod redis;
 mod revocations;
-mod triggers;
+pub(crate) mod triggers;
 
 use crate::harness::{Gateway, Request, Scene, Token, until};
 

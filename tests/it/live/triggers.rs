@@ -7,7 +7,7 @@ use super::{
 use crate::harness::{Builder, Database, Request, Scene, Token, countersign, until};
 
 /// The script for this configuration.
-fn script(builder: &Builder) -> String {
+pub(crate) fn script(builder: &Builder) -> String {
     builder.write();
     let env = builder.env_pairs();
     let arguments = ["sql", "postgres", "-c", "countersign.yaml"];
@@ -39,7 +39,7 @@ fn scene(database: &Database) -> Scene {
 }
 
 /// What a statement says on the channel, sorted.
-fn said(database: &Database, sql: &str) -> Vec<String> {
+pub(crate) fn said(database: &Database, sql: &str) -> Vec<String> {
     // psql prints a notification after the command that it comes with.
     let text = database.run_each(&["LISTEN countersign", sql, "SELECT 1"]);
     let mut said: Vec<String> = text

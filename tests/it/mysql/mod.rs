@@ -1,6 +1,6 @@
 //! MySQL as a source of records and of pushes: the same promises, against a real MariaDB.
 
-mod outbox;
+pub(crate) mod outbox;
 mod source;
 
 use crate::harness::{Builder, MariaDb, Request, Token};

@@ -13,10 +13,14 @@ invalidation: { outbox: { poll: 50ms, tables: [ { table: users, user: id, watch:
 
 /// What `countersign sql mysql` prints for this.
 fn script(database: &MariaDb, more: &str) -> String {
-    let builder = configured(Builder::new(), database, LOOKUP, more).set(
+    script_of(&configured(Builder::new(), database, LOOKUP, more).set(
         "upstreams",
         "[ { name: app, servers: [ \"http://127.0.0.1:1\" ] } ]",
-    );
+    ))
+}
+
+/// The same for this configuration.
+pub(crate) fn script_of(builder: &Builder) -> String {
     builder.write();
     let arguments = ["sql", "mysql", "-c", "countersign.yaml"];
     let output = countersign(builder.folder(), &builder.env_pairs(), &arguments);
@@ -38,7 +42,7 @@ fn with_triggers() -> (MariaDb, Scene) {
 }
 
 /// What a script says, in its order.
-fn said(database: &MariaDb, sql: &str) -> Vec<String> {
+pub(crate) fn said(database: &MariaDb, sql: &str) -> Vec<String> {
     let last = database.run("SELECT COALESCE(MAX(id), 0) FROM countersign_outbox");
     database.run(sql);
     let sql = format!(

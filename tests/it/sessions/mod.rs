@@ -4,6 +4,7 @@
 mod csrf;
 mod django;
 mod mixed;
+mod pushed;
 mod real;
 mod redis;
 mod redis_server;

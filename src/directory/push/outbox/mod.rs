@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::inbox::Inbox;
 use super::peer::{Peer, Publisher};
-use crate::config::{self, Fault, OutboxDatabase};
+use crate::config::{self, Fault, SqlDatabase};
 use known::Known;
 use mysql::MySql;
 use postgres::Postgres;
@@ -63,10 +63,8 @@ pub(super) enum Line {
 impl Outbox {
     pub(super) fn build(config: &config::Outbox) -> Result<Self, Vec<Fault>> {
         let database = match &config.database {
-            OutboxDatabase::Postgres(url) => {
-                Database::Postgres(postgres::Table::build(config, url)?)
-            }
-            OutboxDatabase::MySql(url) => Database::MySql(mysql::Table::build(config, url)?),
+            SqlDatabase::Postgres(url) => Database::Postgres(postgres::Table::build(config, url)?),
+            SqlDatabase::MySql(url) => Database::MySql(mysql::Table::build(config, url)?),
         };
         Ok(Self {
             database,

@@ -17,7 +17,7 @@ use super::super::cache::{Absence, Answer};
 use super::super::error::SourceError;
 use super::super::key::Key;
 use super::super::mysql::options;
-use super::super::record::REQUIRED;
+use super::blacklist::{self, ListedToken};
 use super::parameters::Query;
 use super::sessions::{self, FoundSession};
 use super::{NOBODY, Queries, one_row, one_tenant};
@@ -128,20 +128,23 @@ impl MySqlSource {
         }
     }
 
+    pub(super) async fn token(&self, id: &str) -> Result<ListedToken, SourceError> {
+        let query = self.queries.blacklist()?;
+        let ask = Ask {
+            text: framed(query),
+            values: query.values(None, None, Some(id)),
+        };
+        match self.sessions.ask(&ask).await? {
+            Found::Rows(rows) => blacklist::one_token(&rows, id),
+            Found::RefusedValue => Err(SourceError::new("the token's id cannot be compared")),
+        }
+    }
+
     /// Connects, prepares every query, looks at its columns, and runs it for nobody.
     pub(super) async fn probe(&self) -> Result<(), String> {
-        let lookups = self.queries.lookups.iter();
-        let lookups =
-            lookups.map(|(name, query)| (format!("look-up `{name}`"), query, &REQUIRED[..]));
-        let tenants = self.queries.domains.values();
-        let tenants = tenants.chain(self.queries.known.values());
-        let tenants = tenants.map(|query| ("tenant query".to_owned(), query, &["tenant"][..]));
-        let sessions = self.queries.sessions.values();
-        let sessions =
-            sessions.map(|query| ("session table".to_owned(), query, &sessions::COLUMNS[..]));
         let mut connection = self.sessions.connect().await.map_err(|e| e.to_string())?;
         let mut problems = Vec::new();
-        for (what, query, columns) in lookups.chain(tenants).chain(sessions) {
+        for (what, query, columns) in self.queries.all() {
             let tried = try_query(&mut connection, query, columns).await;
             problems.extend(tried.err().map(|problem| format!("{what}: {problem}")));
         }

@@ -15,6 +15,7 @@ use super::super::cache::{Absence, Answer};
 use super::super::error::SourceError;
 use super::super::key::Key;
 use super::super::strict_json;
+use super::blacklist::{self, ListedToken};
 use super::parameters::{Dialect, Query};
 use super::reserved::is_reserved;
 use super::sessions::{self, FoundSession};
@@ -23,7 +24,7 @@ use crate::config::{self, Fault, KnownTenants};
 use crate::directory::postgres::options;
 use crate::ids::TenantId;
 
-use session::{Ask, Found, Sessions};
+use session::{Ask, Found, Schema, Sessions};
 
 /// Largest row, as JSON text.
 const MAX_ROW: usize = 1024 * 1024;
@@ -89,7 +90,7 @@ impl PostgresSource {
             .ask(&Ask {
                 text: framed(query),
                 values: query.values(Some(key.subject.as_str()), Some(key.tenant.as_str()), None),
-                schema: self.schema_per_tenant.then(|| key.tenant.clone()),
+                schema: self.schema(&key.tenant, false),
             })
             .await?;
         match found {
@@ -165,7 +166,7 @@ impl PostgresSource {
             .ask(&Ask {
                 text: framed(query),
                 values: query.values(None, None, Some(key)),
-                schema: self.schema_per_tenant.then(|| tenant.clone()),
+                schema: self.schema(tenant, false),
             })
             .await?;
         match found {
@@ -175,9 +176,41 @@ impl PostgresSource {
         }
     }
 
+    pub(super) async fn token(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<ListedToken, SourceError> {
+        let query = self.queries.blacklist()?;
+        if self.never_a_tenant(tenant) {
+            return Ok(ListedToken::NoTenant);
+        }
+        let found = self
+            .sessions
+            .ask(&Ask {
+                text: framed(query),
+                values: query.values(None, None, Some(id)),
+                schema: self.schema(tenant, true),
+            })
+            .await?;
+        match found {
+            Found::Rows(rows) => blacklist::one_token(&objects(rows)?, id),
+            Found::RefusedValue => Err(SourceError::new("the token's id cannot be compared")),
+            Found::NoSchema => Ok(ListedToken::NoTenant),
+        }
+    }
+
     /// Connects and tries every query.
     pub(super) async fn probe(&self) -> Result<(), String> {
         probe::probe(self).await
+    }
+
+    /// The schema of a tenant, where each has one.
+    fn schema(&self, tenant: &TenantId, alone: bool) -> Option<Schema> {
+        self.schema_per_tenant.then(|| Schema {
+            tenant: tenant.clone(),
+            alone,
+        })
     }
 
     fn never_a_tenant(&self, tenant: &TenantId) -> bool {

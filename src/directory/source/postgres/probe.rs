@@ -8,12 +8,10 @@ use std::sync::Arc;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Column, Executor, Postgres, SqlSafeStr, Statement, Type, TypeInfo};
 
-use super::super::super::record::REQUIRED;
 use super::super::parameters::Query;
-use super::super::sessions::COLUMNS;
-use super::session::{Ask, Sessions, blamed, close};
+use super::super::queries::{BLACKLIST, TENANT_QUERY};
+use super::session::{Ask, Schema, Sessions, blamed, close};
 use super::{NOBODY, PostgresSource, framed};
-use crate::ids::TenantId;
 
 pub(super) async fn probe(source: &PostgresSource) -> Result<(), String> {
     let sessions = &source.sessions;
@@ -26,28 +24,21 @@ pub(super) async fn probe(source: &PostgresSource) -> Result<(), String> {
         problems.extend(
             tried
                 .err()
-                .map(|problem| format!("tenant query: {problem}")),
+                .map(|problem| format!("{TENANT_QUERY}: {problem}")),
         );
     }
-    // Without a tenant's name there is no schema to try a look-up in.
+    // Without a tenant's name there is no schema to try the others in.
     if !source.schema_per_tenant || source.example.is_some() {
-        for (name, query) in &queries.lookups {
-            let schema = source.example.clone().filter(|_| source.schema_per_tenant);
-            let tried = try_query(sessions, &mut connection, query, &REQUIRED, schema).await;
-            problems.extend(
-                tried
-                    .err()
-                    .map(|problem| format!("look-up `{name}`: {problem}")),
-            );
-        }
-        for query in queries.sessions.values() {
-            let schema = source.example.clone().filter(|_| source.schema_per_tenant);
-            let tried = try_query(sessions, &mut connection, query, &COLUMNS, schema).await;
-            problems.extend(
-                tried
-                    .err()
-                    .map(|problem| format!("session table: {problem}")),
-            );
+        let own = |(what, query, required): (String, _, _)| {
+            let alone = what == BLACKLIST;
+            (what, query, required, alone)
+        };
+        let tenants = |(what, ..): &(String, _, _)| what != TENANT_QUERY;
+        for (what, query, required, alone) in queries.all().filter(tenants).map(own) {
+            let example = source.example.as_ref();
+            let schema = example.and_then(|tenant| source.schema(tenant, alone));
+            let tried = try_query(sessions, &mut connection, query, required, schema).await;
+            problems.extend(tried.err().map(|problem| format!("{what}: {problem}")));
         }
     }
     drop(connection);
@@ -63,7 +54,7 @@ async fn try_query(
     connection: &mut PgConnection,
     query: &Query,
     required: &[&str],
-    schema: Option<TenantId>,
+    schema: Option<Schema>,
 ) -> Result<(), String> {
     let described = columns(sessions, connection, query, schema.as_ref()).await;
     // A failed statement leaves the transaction failed; ending it makes room for the next.
@@ -93,7 +84,7 @@ async fn columns(
     sessions: &Sessions,
     connection: &mut PgConnection,
     query: &Query,
-    schema: Option<&TenantId>,
+    schema: Option<&Schema>,
 ) -> Result<Option<Vec<(String, String)>>, sqlx::Error> {
     sessions.open(connection).await?;
     if !sessions.enter(connection, schema).await? {

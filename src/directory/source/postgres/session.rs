@@ -37,8 +37,16 @@ pub(super) struct Sessions {
 pub(super) struct Ask {
     pub(super) text: Arc<str>,
     pub(super) values: Vec<String>,
-    /// The tenant whose schema it is asked in; `None` asks in the connection's own.
-    pub(super) schema: Option<TenantId>,
+    /// The schema that it is asked in; `None` asks in the connection's own.
+    pub(super) schema: Option<Schema>,
+}
+
+/// A tenant's schema.
+#[derive(Clone)]
+pub(super) struct Schema {
+    pub(super) tenant: TenantId,
+    /// Whether nothing stands behind it in the search path.
+    pub(super) alone: bool,
 }
 
 /// What a question found.
@@ -122,13 +130,14 @@ impl Sessions {
     pub(super) async fn enter(
         &self,
         connection: &mut PgConnection,
-        schema: Option<&TenantId>,
+        schema: Option<&Schema>,
     ) -> Result<bool, sqlx::Error> {
-        let Some(schema) = schema else {
+        let Some(Schema { tenant, alone }) = schema else {
             return Ok(true);
         };
-        let path: Vec<String> = std::iter::once(schema.as_str())
-            .chain(self.also.iter().map(String::as_str))
+        let also = self.also.iter().filter(|_| !alone).map(String::as_str);
+        let path: Vec<String> = std::iter::once(tenant.as_str())
+            .chain(also)
             .map(quoted)
             .collect();
         sqlx::query::<Postgres>(
@@ -136,7 +145,7 @@ impl Sessions {
              FROM pg_catalog.pg_namespace WHERE nspname = $2::name AND nspname::text = $2",
         )
         .bind(path.join(", "))
-        .bind(schema.as_str().to_owned())
+        .bind(tenant.as_str().to_owned())
         .fetch_optional(connection)
         .await
         .map(|row| row.is_some())

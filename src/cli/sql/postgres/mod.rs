@@ -3,18 +3,17 @@
 //! They fire once a statement and see its rows as two tables (manual, CREATE TRIGGER, transition
 //! tables), so that a statement that touches many rows says a few wide things and not many narrow
 //! ones. What they say is sent when the transaction commits, and not at all when it does not; it is
-//! shorter than the 8000 bytes that NOTIFY takes. An update is told when a watched column changed,
-//! for whom it was and for whom it is.
+//! shorter than the 8000 bytes that NOTIFY takes.
+
+mod function;
 
 use std::fmt::Write as _;
 
 use super::text::{body, literal, name};
 use crate::config::{
-    Config, DirectorySource, Outbox, OutboxDatabase, PostgresNotify, PushedTable, PushedTenant,
+    Config, DirectorySource, Outbox, PostgresNotify, PushedTable, PushedTenant, SqlDatabase,
 };
 
-/// Most messages of one statement; more become one for each tenant, or one for all.
-const MESSAGES: usize = 100;
 /// Longest message in bytes.
 const LONGEST: usize = 7900;
 
@@ -24,7 +23,7 @@ pub(super) fn script(config: &Config) -> Option<String> {
     let notify = invalidation.postgres_notify.as_ref();
     let notify = notify.filter(|notify| !notify.tables.is_empty());
     let outbox = invalidation.outbox.as_ref();
-    let outbox = outbox.filter(|outbox| matches!(outbox.database, OutboxDatabase::Postgres(_)));
+    let outbox = outbox.filter(|outbox| matches!(outbox.database, SqlDatabase::Postgres(_)));
     let voices = [notify.map(Voice::notify), outbox.map(Voice::outbox)];
     let scripts: Vec<String> = voices
         .iter()
@@ -112,7 +111,7 @@ fn of_voice(config: &Config, voice: &Voice<'_>) -> String {
     out.push_str(&voice.setting);
     out.push_str(&removal(voice.prefix));
     for (index, table) in voice.tables.iter().enumerate() {
-        out.push_str(&function(voice, index + 1, table));
+        out.push_str(&function::function(voice, index + 1, table));
     }
     for (index, table) in voice.tables.iter().enumerate() {
         if table.tenant != PushedTenant::Schema {
@@ -165,132 +164,6 @@ BEGIN
 END"
     );
     format!("-- What an earlier run made goes.\nDO {};\n\n", body(&text))
-}
-
-/// The function of one table: what is said, from the rows of one statement.
-fn function(voice: &Voice<'_>, number: usize, table: &PushedTable) -> String {
-    let changed = |rows: &str| format!("SELECT {} FROM {rows} AS r", keys(table));
-    let both = |from: &str, without: &str| {
-        let columns = format!("{}, {}", keys(table), watched(table));
-        format!(
-            "(SELECT {columns} FROM {from} AS r EXCEPT ALL SELECT {columns} FROM {without} AS r)"
-        )
-    };
-    let updated = format!(
-        "SELECT t, u, a FROM (\n      {}\n      UNION ALL\n      {}\n    ) AS r",
-        both("old_rows", "new_rows"),
-        both("new_rows", "old_rows")
-    );
-    let branches = [
-        ("INSERT", changed("new_rows")),
-        ("DELETE", changed("old_rows")),
-        ("UPDATE", updated),
-    ];
-    let mut text = String::from("#variable_conflict use_column\nDECLARE\n  said text[];\nBEGIN\n");
-    for (index, (operation, rows)) in branches.iter().enumerate() {
-        let word = if index == 0 { "IF" } else { "ELSIF" };
-        let _ = write!(
-            text,
-            "  {word} TG_OP = '{operation}' THEN\n    said := ARRAY(\n      SELECT DISTINCT m.said FROM (\n    {rows}\n      ) AS c\n      CROSS JOIN LATERAL (VALUES {}) AS m(said)\n      WHERE m.said IS NOT NULL LIMIT {});\n",
-            messages(table),
-            MESSAGES + 1
-        );
-        if matches!(table.tenant, PushedTenant::Column(_)) {
-            let _ = write!(
-                text,
-                "    IF cardinality(said) > {MESSAGES} THEN\n      said := ARRAY(SELECT DISTINCT {} FROM (\n    {rows}\n      ) AS c LIMIT {});\n    END IF;\n",
-                of_tenant(),
-                MESSAGES + 1
-            );
-        }
-    }
-    let everything = match table.tenant {
-        PushedTenant::Only(_) | PushedTenant::Schema => {
-            // Built as the others are, from the tenant that needs no row.
-            format!(
-                "ARRAY(SELECT {} FROM (SELECT {} AS t) AS c)",
-                of_tenant(),
-                tenant(table)
-            )
-        }
-        PushedTenant::Column(_) | PushedTenant::Unknown => "ARRAY['{}']".to_owned(),
-    };
-    let _ = write!(
-        text,
-        "  ELSE -- TRUNCATE\n    said := {everything};\n  END IF;\n  IF cardinality(said) > {MESSAGES} THEN\n    said := {everything};\n  END IF;\n  {};\n  RETURN NULL;\nEND",
-        voice.says
-    );
-    format!(
-        "-- Changes of {}.\nCREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql{}\nSET search_path = pg_catalog, pg_temp AS {};\n\n",
-        comment(&target(table)),
-        function_name(voice.prefix, number),
-        voice.rights,
-        body(&text)
-    )
-}
-
-/// Tenant, user and account of a row `r`, as text.
-fn keys(table: &PushedTable) -> String {
-    let column = |column: &Option<String>| match column {
-        Some(column) => format!("r.{}::text", name(column)),
-        None => "NULL::text".to_owned(),
-    };
-    format!(
-        "{} AS t, {} AS u, {} AS a",
-        tenant(table),
-        column(&table.user),
-        column(&table.account)
-    )
-}
-
-fn tenant(table: &PushedTable) -> String {
-    match &table.tenant {
-        PushedTenant::Column(column) => format!("r.{}::text", name(column)),
-        PushedTenant::Schema => "TG_TABLE_SCHEMA::text".into(),
-        PushedTenant::Only(tenant) => format!("{}::text", literal(tenant.as_str())),
-        PushedTenant::Unknown => "NULL::text".into(),
-    }
-}
-
-/// What a row `r` is compared by, as text: types without equality (json, point) can be watched too.
-fn watched(table: &PushedTable) -> String {
-    match &table.watch {
-        None => "r::text AS w".into(),
-        Some(columns) if columns.is_empty() => "NULL::text AS w".into(),
-        Some(columns) => {
-            let columns: Vec<String> = columns
-                .iter()
-                .enumerate()
-                .map(|(index, column)| format!("r.{}::text AS w{index}", name(column)))
-                .collect();
-            columns.join(", ")
-        }
-    }
-}
-
-/// What is said of a changed row `c`: its user, its account, and where it names neither, its tenant.
-fn messages(table: &PushedTable) -> String {
-    let one = |key: &str, column: &str| {
-        format!(
-            "(CASE WHEN c.t IS NULL THEN '{{}}' WHEN c.{column} IS NOT NULL THEN '{{\"tenant\":' || to_json(c.t)::text || ',\"{key}\":' || to_json(c.{column})::text || '}}' END)"
-        )
-    };
-    let mut said = Vec::new();
-    if table.user.is_some() {
-        said.push(one("user", "u"));
-    }
-    if table.account.is_some() {
-        said.push(one("account", "a"));
-    }
-    said.push(format!(
-        "(CASE WHEN c.u IS NULL AND c.a IS NULL THEN {} END)",
-        of_tenant()
-    ));
-    said.join(", ")
-}
-
-fn of_tenant() -> &'static str {
-    "CASE WHEN c.t IS NULL THEN '{}' ELSE '{\"tenant\":' || to_json(c.t)::text || '}' END"
 }
 
 /// The triggers of one table.
