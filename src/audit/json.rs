@@ -74,6 +74,10 @@ impl<'a> Object<'a> {
 }
 
 /// Whether a text stands in a JSON string as it is.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "a branch for each byte costs more than all three comparisons"
+)]
 fn is_plain(text: &[u8]) -> bool {
     // Without a way out of the loop, so that the processor can take many bytes at once.
     text.iter().fold(true, |plain, byte| {

@@ -296,6 +296,10 @@ impl Found<'_> {
 }
 
 /// A b64token (RFC 6750, section 2.1).
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "a branch for each byte costs more than all comparisons"
+)]
 fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = token.get(..token.len() - padding).unwrap_or_default();

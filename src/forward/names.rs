@@ -57,7 +57,7 @@ pub struct Reserved {
     /// The first bytes of `own`: most names begin otherwise, and are done with one look.
     own_begin: Begins,
     /// The first bytes of whatever a client may not send.
-    reserved_begin: Begins,
+    any_begin: Begins,
 }
 
 /// Which bytes names of a kind begin with.
@@ -126,13 +126,12 @@ impl Reserved {
         let rules = NAMES.into_iter().chain(PREFIXES);
         let methods = METHOD_OVERRIDES;
         let overrides = methods.iter().map(HeaderName::as_str);
-        let reserved_begin =
-            Begins::of(rules.chain(overrides).chain(own.iter().map(|name| &**name)));
+        let any_begin = Begins::of(rules.chain(overrides).chain(own.iter().map(|name| &**name)));
         Self {
             own,
             allowed,
             own_begin,
-            reserved_begin,
+            any_begin,
         }
     }
 
@@ -141,7 +140,7 @@ impl Reserved {
         let name = name.as_str();
         let reserved = if has_folds(name) {
             self.own.contains(name) || self.reserves_alias(name)
-        } else if self.reserved_begin.has(name) {
+        } else if self.any_begin.has(name) {
             self.own.contains(name) || is_reserved(name)
         } else {
             false
@@ -198,6 +197,10 @@ const fn folds(byte: u8) -> bool {
 }
 
 /// Whether some server would read this name as another one.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "by a byte into 256 places, at compile time"
+)]
 fn has_folds(name: &str) -> bool {
     const FOLDS: [bool; 256] = {
         let mut all = [false; 256];

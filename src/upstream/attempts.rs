@@ -47,7 +47,10 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    /// Not an `async fn`, whose future would hold both arguments twice.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "the future of an async fn holds its arguments twice"
+    )]
     pub(super) fn over_h1(
         mut self,
         mut request: Request<RequestBody>,
