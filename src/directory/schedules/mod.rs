@@ -92,6 +92,7 @@ fn desk() -> Arc<Desk> {
         },
         session_tables: BTreeMap::from([(0, vec!["django_session".into()])]),
         session_caches: BTreeMap::new(),
+        blacklist: None,
         invalidation: config::Invalidation::default(),
     };
     let tenants = config::Tenants {
@@ -102,8 +103,8 @@ fn desk() -> Arc<Desk> {
         several: true,
     };
     let source = Source::build(&config, &tenants).unwrap();
-    let caches = Caches::build(&config).unwrap();
-    Arc::new(Desk::new(source, caches, &config, Arc::new(Metrics::new())))
+    let beside = (Caches::build(&config).unwrap(), None);
+    Arc::new(Desk::new(source, beside, &config, Arc::new(Metrics::new())))
 }
 
 fn tenant() -> TenantId {

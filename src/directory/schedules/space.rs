@@ -45,7 +45,7 @@ pub(super) fn listened<K, V>(
 impl<K: Hash + Eq, V: Clone> Space<K, V> {
     pub(super) fn get<Q>(&self, key: &Q) -> Option<V>
     where
-        Q: Equivalent<K> + Hash,
+        Q: Equivalent<K> + Hash + ?Sized,
     {
         self.evict();
         let held = self.lock();
@@ -68,7 +68,7 @@ impl<K: Hash + Eq, V: Clone> Space<K, V> {
 
     pub(super) fn invalidate<Q>(&self, key: &Q)
     where
-        Q: Equivalent<K> + Hash,
+        Q: Equivalent<K> + Hash + ?Sized,
     {
         let gone = {
             let mut held = self.lock();
