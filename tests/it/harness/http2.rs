@@ -1,7 +1,6 @@
 //! An HTTP/2 client on raw `h2` streams, seen from blocking code.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -133,21 +132,12 @@ impl H2Client {
     /// Sends one request; an error where its stream was refused or reset.
     pub(crate) fn send(&self, request: &H2Request) -> Result<H2Response, h2::Error> {
         self.runtime
-            .block_on(exchange(self.sender.clone(), request.clone(), PATIENCE))
+            .block_on(exchange(self.sender.clone(), request.clone()))
     }
 
     /// Sends all at once and awaits all.
     pub(crate) fn send_all(&self, requests: Vec<H2Request>) -> Vec<Result<H2Response, h2::Error>> {
-        self.send_all_within(PATIENCE, requests)
-    }
-
-    /// The same, with this patience for the slowest.
-    pub(crate) fn send_all_within(
-        &self,
-        patience: Duration,
-        requests: Vec<H2Request>,
-    ) -> Vec<Result<H2Response, h2::Error>> {
-        let one = |request| exchange(self.sender.clone(), request, patience);
+        let one = |request| exchange(self.sender.clone(), request);
         self.runtime
             .block_on(join_all(requests.into_iter().map(one)))
     }
@@ -174,13 +164,9 @@ impl H2Client {
     }
 }
 
-async fn exchange(
-    sender: SendRequest<Bytes>,
-    request: H2Request,
-    patience: Duration,
-) -> Result<H2Response, h2::Error> {
+async fn exchange(sender: SendRequest<Bytes>, request: H2Request) -> Result<H2Response, h2::Error> {
     let whole = whole_exchange(sender, request);
-    timeout(patience, whole).await.expect("an answer in time")
+    timeout(PATIENCE, whole).await.expect("an answer in time")
 }
 
 async fn whole_exchange(
