@@ -299,3 +299,33 @@ fn e16_no_interleaving_of_threads_gives_out_an_older_answer() {
         });
     });
 }
+
+/// What was signed from a record is sent again only while the very record stands.
+#[test]
+fn a_record_that_is_read_again_and_says_the_same_is_the_same_record() {
+    let (cache, now) = (cache(), Instant::now());
+    let key = key("a", "7");
+    let read = |account: &str, at: Instant| {
+        fill(&cache, &key, row("7", account), at);
+        match cache.get(KeyRef::of(&key), at) {
+            Some(Cached::Known(row)) => Arc::clone(row.record()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = read("1", now);
+    let again = read("1", now + TTL);
+    assert!(Arc::ptr_eq(&first, &again));
+    let moved = read("2", now + TTL);
+    assert!(!Arc::ptr_eq(&first, &moved));
+    for what in [
+        user("a", "7"),
+        account("a", "2"),
+        tenant("a"),
+        Invalidation::All,
+    ] {
+        let before = read("2", now + TTL);
+        cache.invalidate(&what);
+        let after = read("2", now + TTL);
+        assert!(!Arc::ptr_eq(&before, &after), "after {what:?}");
+    }
+}
