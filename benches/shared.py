@@ -34,6 +34,15 @@ def wait(port: int, output: pathlib.Path, process: subprocess.Popen | None = Non
     sys.exit(f"nobody listens on {port}:\n{output.read_text(errors='replace')[-3000:]}")
 
 
+def reap(process: subprocess.Popen) -> None:
+    """Waits for a process that was told to end, and ends it where it does not."""
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def b64(data: bytes) -> str:
     """Base64url without padding, as JOSE writes it."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

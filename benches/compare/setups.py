@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from shared import b64, free_port, hs256, nginx, unsigned, wait
+from shared import b64, free_port, hs256, nginx, reap, unsigned, wait
 
 SECRET = "a-secret-of-the-comparison-0123456789-abcdef"
 USERS = 1000
@@ -136,20 +136,13 @@ class Bench:
         """Ends one, so that the next group has the machine to itself."""
         process = next(process for process in self.running if process.pid == case.pid)
         process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        reap(process)
 
     def stop(self) -> None:
         for process in self.running:
             process.terminate()
         for process in self.running:
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            reap(process)
 
 
 JSON_LOG = """log_format json escape=json '{"time":"$time_iso8601","request_id":"$request_id","method":"$request_method",'

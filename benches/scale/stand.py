@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from shared import cpu_seconds, free_port, nginx, resident, wait
+from shared import cpu_seconds, free_port, nginx, reap, resident, wait
 
 PROXY_CPU, LOAD_CPU = "0", "1"
 CONNECTIONS = 64
@@ -109,21 +109,14 @@ function request() n = n % #made + 1; return made[n] end
         for gateway in gateways:
             gateway.process.terminate()
         for gateway in gateways:
-            self.reap(gateway.process)
-
-    def reap(self, process: subprocess.Popen) -> None:
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            reap(gateway.process)
 
     def stop(self) -> None:
         for process in self.running:
             if process.poll() is None:
                 process.terminate()
         for process in self.running:
-            self.reap(process)
+            reap(process)
 
 
 def open_files() -> int:

@@ -5,14 +5,13 @@
 //! remain, and what stands left of the client was its own claim. Everything here inserts; only
 //! `Via` is appended to, since it is what others wrote about themselves.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use http::header::{COOKIE, FORWARDED, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-use crate::wire::{Memo, RawParts, Scheme, Seen, Trail, pseudonym};
+use crate::wire::{Memo, RawParts, Scheme, Seen, Trail, pseudonym, push_address};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -78,8 +77,9 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// A `Via` entry for what came over this version (RFC 9110, section 7.6.3), in either direction.
 pub(crate) fn via(received: Version) -> HeaderValue {
-    static ENTRIES: LazyLock<[HeaderValue; 3]> =
-        LazyLock::new(|| ["1.0", "1.1", "2.0"].map(|v| text(&format!("{v} {}", pseudonym()))));
+    static ENTRIES: LazyLock<[HeaderValue; 3]> = LazyLock::new(|| {
+        ["1.0", "1.1", "2.0"].map(|v| text(format!("{v} {}", pseudonym()).as_bytes()))
+    });
     let [http10, http11, http2] = &*ENTRIES;
     match received {
         Version::HTTP_10 | Version::HTTP_09 => http10,
@@ -98,33 +98,33 @@ fn hops(raw: &RawParts) -> impl Iterator<Item = IpAddr> {
         .chain(peer)
 }
 
-fn forwarded_for(raw: &RawParts) -> String {
-    let mut chain = String::with_capacity(48);
+fn forwarded_for(raw: &RawParts) -> Vec<u8> {
+    let mut chain = Vec::with_capacity(48);
     for address in hops(raw) {
         if !chain.is_empty() {
-            chain.push_str(", ");
+            chain.extend_from_slice(b", ");
         }
-        push(&mut chain, address);
+        push_address(&mut chain, address);
     }
     chain
 }
 
 /// RFC 7239, section 4: the first element is the client's hop, with the host and scheme it used.
-fn forwarded(raw: &RawParts) -> String {
-    let mut line = String::with_capacity(96);
+fn forwarded(raw: &RawParts) -> Vec<u8> {
+    let mut line = Vec::with_capacity(96);
     for address in hops(raw) {
         let first = line.is_empty();
         if !first {
-            line.push_str(", ");
+            line.extend_from_slice(b", ");
         }
         let (open, close) = if address.is_ipv6() {
             ("for=\"[", "]\"")
         } else {
             ("for=", "")
         };
-        line.push_str(open);
-        push(&mut line, address);
-        line.push_str(close);
+        line.extend_from_slice(open.as_bytes());
+        push_address(&mut line, address);
+        line.extend_from_slice(close.as_bytes());
         if first {
             let authority = raw.host.authority();
             let quote = if authority.contains(':') { "\"" } else { "" };
@@ -136,16 +136,11 @@ fn forwarded(raw: &RawParts) -> String {
                 ";proto=",
                 raw.scheme.as_str(),
             ] {
-                line.push_str(part);
+                line.extend_from_slice(part.as_bytes());
             }
         }
     }
     line
-}
-
-fn push(text: &mut String, address: IpAddr) {
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{address}");
 }
 
 fn scheme(scheme: Scheme) -> HeaderValue {
@@ -157,8 +152,8 @@ fn port(raw: &RawParts) -> HeaderValue {
 }
 
 /// Digits, dots, colons and host names are always a header value.
-fn text(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+fn text(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
