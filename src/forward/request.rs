@@ -234,12 +234,10 @@ fn target(path: &str, strip: Option<&str>, query: Option<&str>) -> String {
     let stripped = strip
         .and_then(|prefix| path.strip_prefix(prefix))
         .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-        .map(|rest| format!("/{}", rest.trim_start_matches('/')));
-    let path = stripped.as_deref().unwrap_or(path);
-    match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    }
+        .map(|rest| rest.trim_start_matches('/'));
+    let (slash, rest) = stripped.map_or(("", path), |rest| ("/", rest));
+    let (mark, query) = query.map_or(("", ""), |query| ("?", query));
+    [slash, rest, mark, query].concat()
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep_until};
 
+use super::drive::Driver;
 use super::error::UpstreamError;
 use super::outgoing::{Progress, RequestBody, Turn};
 use crate::config::UpstreamTimeouts;
@@ -57,9 +58,10 @@ impl Watch {
 }
 
 /// Waits for a response's head: while the request's body is on its way, for the next piece of it;
-/// then for the head itself.
+/// then for the head itself. `driver` moves the connection's bytes where nothing else does.
 pub(super) async fn head_of<F>(
     mut answer: Pin<&mut F>,
+    mut driver: Option<&mut Driver>,
     progress: &Progress,
     timeouts: UpstreamTimeouts,
     watch: Option<&Watch>,
@@ -71,7 +73,11 @@ where
         Turn::Client | Turn::Upstream => since + timeouts.body_idle,
         Turn::Done | Turn::Failed => since + timeouts.response_head,
     };
-    let unwatched = poll_fn(|cx| match answer.as_mut().poll(cx) {
+    let mut poll = |cx: &mut Context<'_>| match &mut driver {
+        Some(driver) => driver.poll_then(cx, |cx| answer.as_mut().poll(cx)),
+        None => answer.as_mut().poll(cx),
+    };
+    let unwatched = poll_fn(|cx| match poll(cx) {
         Poll::Ready(answered) => Poll::Ready(Some(answered)),
         Poll::Pending if watch.is_some_and(|watch| watch.covers(limit(progress.turn()))) => {
             Poll::Pending
@@ -82,22 +88,26 @@ where
         return answered.map_err(|error| Failed::Sent(Box::new(error)));
     }
     let mut sleep = std::pin::pin!(sleep_until(limit(progress.turn())));
+    let mut is_polled = true;
     loop {
-        tokio::select! {
-            biased;
-            answered = &mut answer => {
-                return answered.map_err(|error| Failed::Sent(Box::new(error)));
+        let answered = poll_fn(|cx| {
+            if !std::mem::take(&mut is_polled)
+                && let Poll::Ready(answered) = poll(cx)
+            {
+                return Poll::Ready(Some(answered));
             }
-            () = &mut sleep => {
-                let now = progress.turn();
-                if limit(now) <= Instant::now() {
-                    return Err(Failed::Late(match now.0 {
-                        Turn::Client | Turn::Failed => UpstreamError::RequestBody,
-                        Turn::Upstream | Turn::Done => UpstreamError::Timeout,
-                    }));
-                }
-                sleep.as_mut().reset(limit(now));
-            }
+            sleep.as_mut().poll(cx).map(|()| None)
+        });
+        if let Some(answered) = answered.await {
+            return answered.map_err(|error| Failed::Sent(Box::new(error)));
         }
+        let now = progress.turn();
+        if limit(now) <= Instant::now() {
+            return Err(Failed::Late(match now.0 {
+                Turn::Client | Turn::Failed => UpstreamError::RequestBody,
+                Turn::Upstream | Turn::Done => UpstreamError::Timeout,
+            }));
+        }
+        sleep.as_mut().reset(limit(now));
     }
 }

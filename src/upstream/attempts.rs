@@ -21,7 +21,7 @@ use super::link::Link;
 use super::outgoing::{IsolationKey, Progress, RequestBody, Turn};
 use super::pool::{Key, Pool};
 use super::response::Expectation;
-use super::spare::Spare;
+use super::spare;
 use super::targets::Target;
 use crate::config::UpstreamTimeouts;
 use crate::telemetry::Metrics;
@@ -59,16 +59,16 @@ impl<'a> Attempts<'a> {
             let (mut fresh, mut dead) = (!self.target.reuse, 0);
             loop {
                 let (key, mut connection) = self.checkout_h1(fresh).await?;
-                let spare =
-                    (connection.reused && self.may_retry_stale()).then(|| Spare::of(&request));
+                let again = connection.reused && self.may_retry_stale();
                 self.progress.restart();
-                let answer = std::pin::pin!(connection.send(request));
-                let mut error =
-                    match head_of(answer, &self.progress, self.timeouts, self.watch).await {
-                        Ok(response) => return self.accept_h1(response, key, connection),
-                        Err(Failed::Late(error)) => return Err(error),
-                        Err(Failed::Sent(error)) => error,
-                    };
+                let answer = std::pin::pin!(connection.send(request, again));
+                let driver = Some(&mut connection.driver);
+                let answered = head_of(answer, driver, &self.progress, self.timeouts, self.watch);
+                let mut error = match answered.await {
+                    Ok(response) => return self.accept_h1(response, key, connection),
+                    Err(Failed::Late(error)) => return Err(error),
+                    Err(Failed::Sent(error)) => error,
+                };
                 if let Some(unsent) = error.take_message() {
                     // Not a byte of it was written: somebody closed the connection, or spoke on it.
                     if connection.reused {
@@ -88,7 +88,8 @@ impl<'a> Attempts<'a> {
                 }
                 let gauge = connection.gauge();
                 let untouched = !gauge.has_read() && (self.idempotent || !gauge.has_written());
-                match spare.filter(|_| untouched).and_then(Spare::into_request) {
+                let spare = (again && untouched).then(|| gauge.kept());
+                match spare.and_then(|written| spare::request(&written)) {
                     Some(spare) => {
                         self.count_retry();
                         fresh = true;
@@ -108,10 +109,11 @@ impl<'a> Attempts<'a> {
         loop {
             let (lease, reused) = self.checkout_h2().await?;
             let again = reused && self.may_retry_stale() && self.idempotent;
-            let spare = again.then(|| Spare::of(&request));
+            let spare = again.then(|| spare::copy(&request));
             self.progress.restart();
             let answer = std::pin::pin!(lease.sender().try_send_request(request));
-            let mut error = match head_of(answer, &self.progress, self.timeouts, self.watch).await {
+            let answered = head_of(answer, None, &self.progress, self.timeouts, self.watch);
+            let mut error = match answered.await {
                 Ok(response) => return self.accept_h2(response, lease),
                 Err(Failed::Late(error)) => return Err(error),
                 Err(Failed::Sent(error)) => error,
@@ -127,7 +129,7 @@ impl<'a> Attempts<'a> {
                 return Err(UpstreamError::RequestBody);
             }
             let died = lease.is_closed();
-            match spare.filter(|_| died).and_then(Spare::into_request) {
+            match spare.filter(|_| died) {
                 Some(spare) => {
                     self.count_retry();
                     request = spare;
@@ -222,7 +224,7 @@ impl<'a> Attempts<'a> {
         self,
         response: Response<Incoming>,
         key: Key,
-        mut connection: H1,
+        connection: H1,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (head, body) = response.into_parts();
         // A refused response drops the connection, which aborts it.

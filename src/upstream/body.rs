@@ -102,7 +102,15 @@ impl Body for UpstreamBody {
         if matches!(this.silence, Silence::TooLong) {
             return Poll::Ready(None);
         }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
+        let mut inner = Pin::new(&mut this.inner);
+        let polled = match &mut this.holder {
+            Holder::H1(lease) => {
+                let driver = &mut lease.connection.driver;
+                driver.poll_fed(cx, |cx| inner.as_mut().poll_frame(cx))
+            }
+            Holder::Nobody | Holder::H2(_) => inner.poll_frame(cx),
+        };
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.silence = Silence::None;
                 if this.inner.is_end_stream() || frame.is_trailers() {

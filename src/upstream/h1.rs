@@ -1,19 +1,22 @@
 //! An HTTP/1.1 connection to an upstream: one request at a time, never pipelined.
 //!
 //! Dropping one aborts it: the socket closes without a last chunk, so that the upstream cannot take
-//! half a request for a whole one. Only [`H1::retire`] ends one politely.
+//! half a request for a whole one. Only [`H1::retire`] ends one politely. Who moves its bytes is
+//! `drive.rs`'s.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::task::JoinHandle;
 
+use super::drive::Driver;
 use super::error::UpstreamError;
 use super::link::{Gauge, Link};
 use super::outgoing::{Progress, RequestBody, Turn};
@@ -30,7 +33,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub(super) struct H1 {
     sender: SendRequest<RequestBody>,
     gauge: Arc<Gauge>,
-    driver: Option<JoinHandle<()>>,
+    /// What moves its bytes.
+    pub(super) driver: Driver,
     /// TLS servers send session tickets when they like before the first response.
     tls: bool,
     /// Whether a request has been on it before.
@@ -46,28 +50,27 @@ impl H1 {
             .handshake(TokioIo::new(link))
             .await
             .map_err(|error| UpstreamError::broken(&error))?;
-        let driver = tokio::task::spawn_local(async move {
-            // The request on it hears of the error; without one it was an idle connection's end.
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "upstream connection ended");
-            }
-        });
         Ok(Self {
             sender,
             gauge,
-            driver: Some(driver),
+            driver: Driver::new(connection.with_upgrades()),
             tls,
             reused: false,
         })
     }
 
-    /// Hands a request to the connection.
+    /// Hands a request to the connection, whose driver must be polled for the answer. `keeps`: what
+    /// is written of it is kept.
     pub(super) fn send(
         &mut self,
         request: Request<RequestBody>,
+        keeps: bool,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
-        self.gauge.begin(self.reused || !self.tls);
+        self.gauge.begin(self.reused || !self.tls, keeps);
+        if !request.body().is_end_stream() {
+            self.driver.apart();
+        }
         self.sender.try_send_request(request)
     }
 
@@ -81,22 +84,22 @@ impl H1 {
         self.sender.is_ready()
     }
 
-    /// Lets the connection end by itself: it is closed in order, or has become a tunnel.
-    pub(super) fn release(&mut self) {
-        self.driver = None;
+    /// Whether an idle connection may serve again, as far as the kernel knows.
+    pub(super) fn is_good(&mut self) -> bool {
+        self.gauge.begin(true, false);
+        self.driver.poll_once() && self.is_ready()
+    }
+
+    /// Lets the connection go on by itself: it has become a tunnel.
+    pub(super) fn release(self) {
+        self.driver.let_go();
     }
 
     /// Closes the connection in order.
-    pub(super) fn retire(mut self) {
-        self.release();
-    }
-}
-
-impl Drop for H1 {
-    fn drop(&mut self) {
-        if let Some(driver) = &self.driver {
-            driver.abort();
-        }
+    pub(super) fn retire(self) {
+        let Self { sender, driver, .. } = self;
+        drop(sender);
+        driver.let_go();
     }
 }
 
@@ -119,22 +122,33 @@ impl H1Lease {
     /// upstream answered early, and what it does with the rest of the body is its own.
     pub(super) fn finish(mut self) {
         self.connection.reused = true;
-        if self.connection.is_ready() {
-            self.pool.give(self.key, self.connection, self.life);
-            return;
+        self.connection.driver.take_back();
+        if self.is_back() {
+            return self.give();
         }
         if self.connection.sender.is_closed() {
-            self.connection.retire();
-            return;
+            return self.connection.retire();
         }
         if self.progress.turn().0 != Turn::Done {
             return;
         }
         tokio::task::spawn_local(async move {
-            let ready = tokio::time::timeout(SETTLE, self.connection.sender.ready()).await;
-            if matches!(ready, Ok(Ok(()))) {
-                self.pool.give(self.key, self.connection, self.life);
+            let H1 { driver, sender, .. } = &mut self.connection;
+            let ready = poll_fn(|cx| driver.poll_then(cx, |cx| sender.poll_ready(cx)));
+            if matches!(tokio::time::timeout(SETTLE, ready).await, Ok(Ok(()))) {
+                self.give();
             }
         });
+    }
+
+    /// Whether the connection has seen the end as well; it may not have been looked at since.
+    fn is_back(&mut self) -> bool {
+        self.connection.is_ready()
+            || (self.connection.driver.poll_once() && self.connection.is_ready())
+    }
+
+    fn give(self) {
+        self.connection.driver.rest();
+        self.pool.give(self.key, self.connection, self.life);
     }
 }

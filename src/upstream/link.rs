@@ -1,8 +1,7 @@
 //! Link: a connected socket to an upstream, clear or TLS, that can be asked what happened on it.
 //!
-//! The [`Gauge`] of a link answers three questions that hyper does not: did a byte of an answer
-//! arrive, did a byte of the request leave, and did anybody speak on the idle connection. The last
-//! one is asked of the kernel itself (`MSG_PEEK`), inside the connection's own task, directly before
+//! The [`Gauge`] of a link answers what hyper does not: did a byte of an answer arrive, did a byte of
+//! the request leave and what was it, and did anybody speak on the idle connection. The last one is asked of the kernel itself (`MSG_PEEK`), inside the connection's own task, directly before
 //! a request is written: the runtime's readiness may be many task polls old, and in that time a
 //! second, unsolicited response may have come in, which must never answer the next request. A link
 //! that is readable then fails before hyper takes the request, which hands it back unsent and whole.
@@ -10,8 +9,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +20,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+/// Most room that a connection keeps for the head of its last request.
+const KEPT: usize = 4096;
 
 /// Closes the connection under an upgraded upstream stream by a TCP reset, so that the upstream
 /// cannot take what it got for a complete conversation. On any other stream this is a plain drop.
@@ -39,14 +41,37 @@ pub(super) struct Gauge {
     armed: AtomicBool,
     read: AtomicBool,
     written: AtomicBool,
+    keeps: AtomicBool,
+    kept: Mutex<Vec<u8>>,
 }
 
 impl Gauge {
-    /// A request is about to be written; `check_idle`: bytes that are already there are nobody's.
-    pub(super) fn begin(&self, check_idle: bool) {
+    /// A request is about to be written. `check_idle`: bytes that are already there are nobody's;
+    /// `keeps`: it is all head, and may have to be written again.
+    pub(super) fn begin(&self, check_idle: bool, keeps: bool) {
         self.armed.store(check_idle, Relaxed);
         self.read.store(false, Relaxed);
         self.written.store(false, Relaxed);
+        self.keeps.store(keeps, Relaxed);
+    }
+
+    /// The request as it was to be written, where it was kept.
+    pub(super) fn kept(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// hyper hands a head over whole: its first write is all of it.
+    fn keep<'a>(&self, first: impl IntoIterator<Item = &'a [u8]>) {
+        if !self.keeps.load(Relaxed) {
+            return;
+        }
+        self.keeps.store(false, Relaxed);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clear();
+        kept.shrink_to(KEPT);
+        for bytes in first {
+            kept.extend_from_slice(bytes);
+        }
     }
 
     /// Whether a byte arrived since.
@@ -149,6 +174,7 @@ impl AsyncWrite for Link {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.gauge.keep([buf]);
         let written = ready!(match &mut this.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
@@ -163,6 +189,7 @@ impl AsyncWrite for Link {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.gauge.keep(bufs.iter().map(|slice| &**slice));
         let written = ready!(match &mut this.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),

@@ -13,6 +13,7 @@ mod answer;
 mod attempts;
 mod body;
 mod connect;
+mod drive;
 mod error;
 mod frames;
 mod h1;

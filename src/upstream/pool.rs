@@ -186,13 +186,15 @@ impl Pool {
         let now = Instant::now();
         let mut left = 0;
         self.idle.borrow_mut().retain(|_, stack| {
-            stack.retain_mut(|idle| {
-                let keep = idle.expires > now && idle.connection.is_ready();
-                if !keep {
-                    idle.connection.release();
+            let kept = Vec::with_capacity(stack.len());
+            for mut idle in std::mem::replace(stack, kept) {
+                // Nobody polls it: that its server has closed it is found out here, or by a request.
+                if idle.expires > now && idle.connection.is_good() {
+                    stack.push(idle);
+                } else {
+                    idle.connection.retire();
                 }
-                keep
-            });
+            }
             left += stack.len();
             !stack.is_empty()
         });

@@ -1,78 +1,40 @@
 //! Spare: a request without a body once more, in case its kept connection turns out to have died.
 //!
-//! Nearly all of them are never needed. So it is one run of bytes, which costs a fraction of a second
-//! header map, and becomes a request again only when it is sent.
+//! Nearly all of them are never needed. So nothing is copied but the bytes that are written, and they
+//! become a request again only when it is sent.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request};
 
 use super::outgoing::RequestBody;
 
-/// Bytes that most heads fit into.
-const USUAL: usize = 2048;
-
-/// A request without a body, put by.
-pub(super) struct Spare {
-    method: Method,
-    uri: Uri,
-    version: Version,
-    /// Of each field: the lengths of name and value, whether it is sensitive, name, value.
-    fields: Vec<u8>,
-}
-
-impl Spare {
-    /// Puts a copy of `request` by.
-    pub(super) fn of(request: &Request<RequestBody>) -> Self {
-        let mut fields = Vec::with_capacity(USUAL);
-        for (name, value) in request.headers() {
-            let (name, sensitive) = (name.as_str().as_bytes(), value.is_sensitive());
-            let value = value.as_bytes();
-            for length in [name.len(), value.len()] {
-                fields.extend_from_slice(&length.to_ne_bytes());
-            }
-            fields.push(u8::from(sensitive));
-            fields.extend_from_slice(name);
-            fields.extend_from_slice(value);
-        }
-        Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
-            fields,
-        }
+/// The request that was written as these bytes; `None` where they are no whole head.
+pub(super) fn request(written: &[u8]) -> Option<Request<RequestBody>> {
+    let lines = memchr::memchr_iter(b'\n', written).count();
+    let mut fields = vec![httparse::EMPTY_HEADER; lines];
+    let mut head = httparse::Request::new(&mut fields);
+    let parsed = head.parse(written).ok()?;
+    if parsed != httparse::Status::Complete(written.len()) {
+        return None;
     }
-
-    /// The request again; `None` never happens, since it was one.
-    pub(super) fn into_request(self) -> Option<Request<RequestBody>> {
-        let mut headers = HeaderMap::new();
-        let mut rest = &*self.fields;
-        while !rest.is_empty() {
-            let name_length = take_length(&mut rest)?;
-            let value_length = take_length(&mut rest)?;
-            let sensitive = take(&mut rest, 1)? != [0];
-            let name = HeaderName::from_bytes(take(&mut rest, name_length)?).ok()?;
-            let mut value = HeaderValue::from_bytes(take(&mut rest, value_length)?).ok()?;
-            value.set_sensitive(sensitive);
-            headers.try_append(name, value).ok()?;
-        }
-        let mut request = Request::new(RequestBody::Empty);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.version_mut() = self.version;
-        *request.headers_mut() = headers;
-        Some(request)
+    let mut request = Request::new(RequestBody::Empty);
+    *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
+    *request.uri_mut() = head.path?.parse().ok()?;
+    for field in head.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_bytes(field.value).ok()?;
+        request.headers_mut().try_append(name, value).ok()?;
     }
+    Some(request)
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, left) = rest.split_at_checked(length)?;
-    *rest = left;
-    Some(taken)
-}
-
-fn take_length(rest: &mut &[u8]) -> Option<usize> {
-    let (length, left) = rest.split_first_chunk()?;
-    *rest = left;
-    Some(usize::from_ne_bytes(*length))
+/// The same of a request that is not written as it stands.
+pub(super) fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    copy
 }
 
 #[cfg(test)]
@@ -80,24 +42,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spare_is_the_same_request() {
-        let mut request = Request::new(RequestBody::Empty);
-        *request.method_mut() = Method::DELETE;
-        *request.uri_mut() = "/a?b=c".parse().unwrap();
-        let headers = request.headers_mut();
-        let mut secret = HeaderValue::from_static("Bearer x");
-        secret.set_sensitive(true);
-        headers.append("authorization", secret);
-        headers.append("x-empty", HeaderValue::from_static(""));
-        headers.append("cookie", HeaderValue::from_bytes(b"a=\xff").unwrap());
-        headers.append("x-two", HeaderValue::from_static("1"));
-        headers.append("x-two", HeaderValue::from_static("2"));
-        let again = Spare::of(&request).into_request().unwrap();
-        assert_eq!(again.method(), request.method());
-        assert_eq!(again.uri(), request.uri());
-        assert_eq!(again.version(), request.version());
-        assert_eq!(again.headers(), request.headers());
-        assert!(again.headers()["authorization"].is_sensitive());
-        assert!(!again.headers()["cookie"].is_sensitive());
+    fn a_head_is_the_same_request_again() {
+        let head = b"DELETE /a?b=c HTTP/1.1\r\nauthorization: Bearer x\r\nx-empty: \r\ncookie: a=\xff\r\nx-two: 1\r\nx-two: 2\r\n\r\n";
+        let request = request(head).unwrap();
+        assert_eq!(request.method(), Method::DELETE);
+        assert_eq!(request.uri(), "/a?b=c");
+        let headers = request.headers();
+        assert_eq!(headers.len(), 5);
+        assert_eq!(headers["authorization"], "Bearer x");
+        assert_eq!(headers["x-empty"], "");
+        assert_eq!(headers["cookie"].as_bytes(), b"a=\xff");
+        let two: Vec<_> = headers.get_all("x-two").iter().collect();
+        assert_eq!(two, ["1", "2"]);
+    }
+
+    #[test]
+    fn anything_but_a_whole_head_is_none() {
+        for written in [
+            &b""[..],
+            b"GET / HTTP/1.1\r\nhost: a\r\n",
+            b"GET / HTTP/1.1\r\nhost: a\r\n\r\nmore",
+            b"GET / HTTP/1.1\r\nbad field\r\n\r\n",
+        ] {
+            assert!(request(written).is_none(), "{written:?}");
+        }
     }
 }

@@ -1,0 +1,203 @@
+//! Drive: who moves the bytes of an HTTP/1.1 connection.
+//!
+//! hyper's connection is a future that somebody must poll. In a task of its own, each request would be
+//! handed to it and its response handed back by the event loop. So the request that is on a connection
+//! polls it, in its own task; an idle connection is polled by nobody, and looked at when it is taken.
+//! The exception is a request with a body: its upload must go on while nobody reads the response, so
+//! that its connection runs in a task until the response has ended.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+use tokio::task::JoinHandle;
+
+/// hyper's side of a connection.
+type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
+
+/// Moves the bytes of one connection. Dropping it closes the socket.
+pub(super) struct Driver {
+    at: At,
+    relay: Arc<Relay>,
+    /// Wakes whoever is on the connection, through `relay`.
+    waker: Waker,
+    murmur: Arc<Murmur>,
+    /// Wakes nobody, and tells `murmur`.
+    quiet: Waker,
+}
+
+enum At {
+    /// With whoever holds the driver.
+    Here(Connection),
+    /// In a task, which ends when the connection is taken out.
+    Task(Rc<RefCell<Option<Connection>>>, JoinHandle<()>),
+    /// Nowhere: it has ended, or runs to its own end.
+    Gone,
+}
+
+/// The task that is on the connection, if one is: a request that is written to an idle connection must
+/// not wake the task of the request before.
+#[derive(Default)]
+struct Relay(AtomicWaker);
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+/// Whether something that the connection feeds wanted its reader to be woken. Mostly that is the
+/// connection itself, telling the very poll that it runs in.
+#[derive(Default)]
+struct Murmur(AtomicBool);
+
+impl Wake for Murmur {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+impl Driver {
+    /// Drives a connection that has just been opened.
+    pub(super) fn new(connection: impl Future<Output = hyper::Result<()>> + 'static) -> Self {
+        let (relay, murmur) = (Arc::<Relay>::default(), Arc::<Murmur>::default());
+        Self {
+            at: At::Here(Box::pin(connection)),
+            waker: Waker::from(Arc::clone(&relay)),
+            relay,
+            quiet: Waker::from(Arc::clone(&murmur)),
+            murmur,
+        }
+    }
+
+    /// Moves what can be moved, and then polls `fed`, which waits for something of this connection.
+    pub(super) fn poll_then<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        fed: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if let At::Task(..) = self.at {
+            return fed(cx);
+        }
+        self.poll(cx);
+        self.murmur.0.store(false, Relaxed);
+        let polled = fed(&mut Context::from_waker(&self.quiet));
+        // Not the connection, which did not run meanwhile: the runtime asks it to give way.
+        if polled.is_pending() && self.murmur.0.load(Relaxed) {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
+
+    /// The same for something that may have been fed already.
+    pub(super) fn poll_fed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut fed: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if let At::Here(_) = self.at {
+            // What it takes makes room, of which the connection hears in this poll or the next.
+            self.rest();
+            let polled = fed(&mut Context::from_waker(&self.quiet));
+            if polled.is_ready() {
+                return polled;
+            }
+        }
+        self.poll_then(cx, fed)
+    }
+
+    /// Moves what can be moved; `cx` is woken when there may be more.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        if let At::Here(connection) = &mut self.at {
+            self.relay.0.register(cx.waker());
+            if run(connection, &self.waker) {
+                self.at = At::Gone;
+            }
+        }
+    }
+
+    /// Moves what can be moved at once; nobody is woken. Whether the connection is still there.
+    pub(super) fn poll_once(&mut self) -> bool {
+        self.rest();
+        if let At::Here(connection) = &mut self.at
+            && run(connection, &self.waker)
+        {
+            self.at = At::Gone;
+        }
+        !matches!(self.at, At::Gone)
+    }
+
+    /// Nobody is on the connection any more.
+    pub(super) fn rest(&self) {
+        drop(self.relay.0.take());
+    }
+
+    /// From now on the connection moves by itself, until it is taken back.
+    pub(super) fn apart(&mut self) {
+        let At::Here(connection) = std::mem::replace(&mut self.at, At::Gone) else {
+            return;
+        };
+        let place = Rc::new(RefCell::new(Some(connection)));
+        let shared = Rc::clone(&place);
+        let task = tokio::task::spawn_local(std::future::poll_fn(move |cx| {
+            let mut place = shared.borrow_mut();
+            let Some(connection) = place.as_mut() else {
+                return Poll::Ready(());
+            };
+            if run(connection, cx.waker()) {
+                *place = None;
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        }));
+        self.at = At::Task(place, task);
+    }
+
+    /// Takes a connection back that moved by itself.
+    pub(super) fn take_back(&mut self) {
+        if let At::Task(place, task) = &self.at {
+            let connection = place.borrow_mut().take();
+            task.abort();
+            self.at = connection.map_or(At::Gone, At::Here);
+        }
+    }
+
+    /// The connection runs to its end by itself.
+    pub(super) fn let_go(mut self) {
+        self.apart();
+        self.at = At::Gone;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // The socket is to close now and not when the task is next polled.
+        self.take_back();
+    }
+}
+
+/// Whether it has ended.
+fn run(connection: &mut Connection, waker: &Waker) -> bool {
+    match connection.as_mut().poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(outcome) => {
+            // The request on it hears of the error; without one it was an idle connection's end.
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "upstream connection ended");
+            }
+            true
+        }
+        Poll::Pending => false,
+    }
+}
