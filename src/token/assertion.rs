@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, Header};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::crypto;
+use super::crypto::{self, Signature};
 use super::der::one_pkcs8;
 use super::keys::read_file;
 use super::mint::MintError;
@@ -214,14 +216,14 @@ impl Keys {
         let set = super::jwk::read_set("assertion", set.as_bytes()).map_err(|_| {
             MintError::Key("its public half is not a sound key (RSA needs at least 2048 bits)")
         })?;
-        let (message, signature) = token.rsplit_once('.').ok_or(MintError::Random)?;
+        let (message, text) = token.rsplit_once('.').ok_or(MintError::Random)?;
+        let bytes = &URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| MintError::Random)?;
+        let signature = Signature { text, bytes };
         let proved = set.iter().any(|key| {
-            crypto::verify(
-                &key.decoding,
-                self.header.alg,
-                message.as_bytes(),
-                signature,
-            )
+            key.verifying
+                .verifies(self.header.alg, message.as_bytes(), signature)
         });
         if proved { Ok(()) } else { Err(failed) }
     }

@@ -5,11 +5,15 @@
 //! to be read (`crit`, `b64`, `zip`, `enc`). Keys that a token brings along (`jwk`, `jku`, `x5u`,
 //! `x5c`) are not looked at, whatever they hold.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
+use super::crypto::Signature;
 use super::error::TokenError;
 use super::json;
 
@@ -17,9 +21,19 @@ use super::json;
 pub(super) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Longest key id in bytes.
 const MAX_KID_BYTES: usize = 256;
+/// How many headers a thread remembers, and of which length in base64url.
+const REMEMBERED_HEADERS: usize = 8;
+const MAX_REMEMBERED_HEADER: usize = 512;
 /// Media types (without `application/`) that a client's token may declare: RFC 7519, section 5.1,
 /// and RFC 9068, section 2.1.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
+
+/// A header that was read.
+struct Header {
+    segment: String,
+    algorithm: Algorithm,
+    kid: Option<String>,
+}
 
 /// A token that has been read and not verified.
 pub(super) struct Unverified<'a> {
@@ -32,7 +46,19 @@ pub(super) struct Unverified<'a> {
     /// The bytes that are signed.
     pub(super) message: &'a [u8],
     /// The signature, in base64url.
-    pub(super) signature: &'a str,
+    signature: &'a str,
+    /// The same, decoded.
+    signature_bytes: Vec<u8>,
+}
+
+impl Unverified<'_> {
+    /// The signature.
+    pub(super) fn signature(&self) -> Signature<'_> {
+        Signature {
+            text: self.signature,
+            bytes: &self.signature_bytes,
+        }
+    }
 }
 
 /// Reads a token.
@@ -47,23 +73,50 @@ pub(super) fn read(token: &str) -> Result<Unverified<'_>, TokenError> {
         .split_once('.')
         .filter(|(_, payload)| !payload.contains('.'))
         .ok_or(TokenError::Malformed("not three segments"))?;
-    let header = decode(header)
-        .and_then(|text| json::object(&text).ok())
-        .ok_or(TokenError::Malformed("the header is not a JSON object"))?;
-    let (algorithm, kid) = read_header(&header)?;
+    let (algorithm, kid) = header_of(header)?;
     let claims = decode(payload)
         .and_then(|text| json::object(&text).ok())
         .ok_or(TokenError::Malformed("the payload is not a JSON object"))?;
-    if decode(signature).is_none() {
-        return Err(TokenError::Malformed("the signature is not base64url"));
-    }
+    let signature_bytes =
+        decode(signature).ok_or(TokenError::Malformed("the signature is not base64url"))?;
     Ok(Unverified {
         algorithm,
         kid,
         claims,
         message: message.as_bytes(),
         signature,
+        signature_bytes,
     })
+}
+
+/// What the header segment says. All tokens of a key have the same one, so that each thread remembers
+/// the last ones that were read, by their very text.
+fn header_of(segment: &str) -> Result<(Algorithm, Option<String>), TokenError> {
+    thread_local! {
+        static READ: RefCell<VecDeque<Header>> = const { RefCell::new(VecDeque::new()) };
+    }
+    let known = READ.with_borrow(|read| {
+        let known = read.iter().find(|known| known.segment == segment)?;
+        Some((known.algorithm, known.kid.clone()))
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let header = decode(segment)
+        .and_then(|text| json::object(&text).ok())
+        .ok_or(TokenError::Malformed("the header is not a JSON object"))?;
+    let (algorithm, kid) = read_header(&header)?;
+    if segment.len() <= MAX_REMEMBERED_HEADER {
+        READ.with_borrow_mut(|read| {
+            read.truncate(REMEMBERED_HEADERS - 1);
+            read.push_front(Header {
+                segment: segment.to_owned(),
+                algorithm,
+                kid: kid.clone(),
+            });
+        });
+    }
+    Ok((algorithm, kid))
 }
 
 /// Canonical base64url without padding: stray trailing bits, padding and white space are refused.

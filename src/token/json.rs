@@ -20,7 +20,9 @@ pub(super) struct JsonError;
 
 /// Reads one object.
 pub(super) fn object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    // Once for all of it, instead of for every text in it.
+    let text = std::str::from_utf8(text).map_err(|_| JsonError)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Strict { depth: MAX_DEPTH }
         .deserialize(&mut deserializer)
         .map_err(|_| JsonError)?;

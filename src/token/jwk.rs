@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
+use super::crypto::VerifyingKey;
 use super::json;
 use super::keys::Key;
 use super::public_key::{KeyFault, PublicKey};
@@ -105,8 +106,8 @@ fn read(member: &Value) -> Result<Key, Skipped> {
     let decoding = public.decoding_key()?;
     Ok(Key {
         kid,
+        verifying: VerifyingKey::new(decoding, &algorithms),
         algorithms,
-        decoding,
     })
 }
 

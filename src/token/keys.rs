@@ -10,6 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{self, Digest, SHA256};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
+use super::crypto::VerifyingKey;
 use super::der::public_key_from_pem;
 use super::error::TokenError;
 use super::jwk::{self, JwksError};
@@ -26,7 +27,7 @@ pub(super) struct Key {
     /// The algorithms that it serves.
     pub(super) algorithms: Vec<Algorithm>,
     /// The key itself.
-    pub(super) decoding: DecodingKey,
+    pub(super) verifying: VerifyingKey,
 }
 
 /// All keys of an issuer at one time; never empty.
@@ -80,7 +81,7 @@ impl KeySet {
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
-        verifies: impl Fn(&DecodingKey) -> bool,
+        verifies: impl Fn(&VerifyingKey) -> bool,
     ) -> Result<(), Mismatch> {
         let mut mismatch = Mismatch::Unknown;
         for key in &self.keys {
@@ -97,7 +98,7 @@ impl KeySet {
                 }
                 continue;
             }
-            if verifies(&key.decoding) {
+            if verifies(&key.verifying) {
                 return Ok(());
             }
             mismatch = Mismatch::Signature;
@@ -174,7 +175,7 @@ fn shared_secret(issuer: &Issuer, secret: &Secret) -> Result<KeySet, Vec<Fault>>
     let key = Key {
         kid: None,
         algorithms: issuer.algorithms.clone(),
-        decoding: DecodingKey::from_secret(bytes),
+        verifying: VerifyingKey::new(DecodingKey::from_secret(bytes), &issuer.algorithms),
     };
     Ok(KeySet::new(vec![key], bytes))
 }
@@ -211,7 +212,7 @@ fn public_key_file(issuer: &Issuer, path: &Path) -> Result<KeySet, Vec<Fault>> {
     let key = Key {
         kid: None,
         algorithms: issuer.algorithms.clone(),
-        decoding,
+        verifying: VerifyingKey::new(decoding, &issuer.algorithms),
     };
     Ok(KeySet::new(vec![key], &text))
 }

@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::claims;
 use super::error::TokenError;
 use super::issuer::{Issuer, KeyStatus};
 use super::jose::{self, Unverified};
 use super::rules::{self, Judged};
-use super::{claims, crypto};
 use crate::config::{ClaimPath, Fault, Issuer as Rules};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::net::Fetcher;
@@ -199,20 +199,22 @@ impl Verifier {
         self.metrics.token_verifications.inc();
         let read = jose::read(token)?;
         let (index, issuer) = self.issuer_of(&read)?;
-        match (attempt(index, issuer, &read, now), issuer.live()) {
+        let signed = match (signed(issuer, &read), issuer.live()) {
             (Err(TokenError::KeyUnknown(_) | TokenError::KeysUnavailable(_)), Some(live)) => {
                 live.refetch().await;
-                attempt(index, issuer, &read, now)
+                signed(issuer, &read)
             }
             (decided, _) => decided,
-        }
+        };
+        accept(index, issuer, signed?, read, now)
     }
 
     /// Verifies a token with the keys at hand.
     pub fn try_verify(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
         let read = jose::read(token)?;
         let (index, issuer) = self.issuer_of(&read)?;
-        attempt(index, issuer, &read, now)
+        let signed = signed(issuer, &read)?;
+        accept(index, issuer, signed, read, now)
     }
 
     /// Whether a token that was verified earlier still is: not expired by the wall clock, and its
@@ -287,27 +289,34 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-fn attempt(
-    index: usize,
-    issuer: &Issuer,
-    read: &Unverified<'_>,
-    now: UnixTime,
-) -> Result<VerifiedToken, TokenError> {
+/// The generation of the issuer's keys by which a token is signed.
+struct Signed(u64);
+
+fn signed(issuer: &Issuer, read: &Unverified<'_>) -> Result<Signed, TokenError> {
     if !issuer.rules.algorithms.contains(&read.algorithm) {
         return Err(TokenError::AlgorithmNotAllowed);
     }
     let (keys, generation) = issuer.keys()?;
     keys.check(read.kid.as_deref(), read.algorithm, |key| {
-        crypto::verify(key, read.algorithm, read.message, read.signature)
+        key.verifies(read.algorithm, read.message, read.signature())
     })
     .map_err(|mismatch| mismatch.error(&issuer.rules.name))?;
-    let judged = rules::judge(&issuer.rules, &read.claims, now)?;
+    Ok(Signed(generation))
+}
+
+fn accept(
+    index: usize,
+    issuer: &Issuer,
+    Signed(generation): Signed,
+    read: Unverified<'_>,
+    now: UnixTime,
+) -> Result<VerifiedToken, TokenError> {
     Ok(VerifiedToken {
         issuer: index,
         rules: Arc::clone(&issuer.rules),
         generation,
-        judged,
-        claims: Arc::new(read.claims.clone()),
+        judged: rules::judge(&issuer.rules, &read.claims, now)?,
+        claims: Arc::new(read.claims),
         verified_at: now,
     })
 }
