@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::LocalSet;
 
 use super::connection::Door;
 use super::tls::Certificates;
@@ -32,25 +31,24 @@ pub(super) struct Socket {
     pub(super) tls: Option<(Arc<rustls::ServerConfig>, Arc<Certificates>)>,
 }
 
-/// What a core runs on. All are made before the first one accepts: clients could else take the
-/// descriptors that the last one needs.
-pub(super) fn runtime() -> io::Result<Runtime> {
+/// What a core runs on, made in its thread. All are made before the first one accepts: clients could
+/// else take the descriptors that the last one needs.
+pub(super) fn runtime() -> io::Result<LocalRuntime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .build()
+        .build_local(LocalOptions::default())
 }
 
 /// Runs a core until the process drains. `connections` are shared by all cores.
 pub(super) fn run(
-    runtime: &Runtime,
+    runtime: &LocalRuntime,
     gateway: Arc<Gateway>,
     sockets: Vec<Socket>,
     drain: Drain,
     connections: Arc<Semaphore>,
 ) -> io::Result<()> {
-    let local = LocalSet::new();
-    local.block_on(runtime, async move {
+    runtime.block_on(async move {
         let limits = gateway.limits;
         let core = Rc::new(Core::new(gateway, drain.clone()));
         let mut accepting = Vec::new();

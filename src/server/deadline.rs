@@ -25,6 +25,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
+use crate::net::{SMALL, gather};
+
 /// A socket that can be made to end by a reset when it is dropped.
 pub(super) trait Abort {
     /// From now on dropping it resets the connection.
@@ -252,6 +254,10 @@ impl<S: AsyncWrite + Abort + Unpin> AsyncWrite for Deadlined<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut room = [0; SMALL];
+        if let Some(bytes) = gather(bufs, &mut room) {
+            return self.poll_write(cx, bytes);
+        }
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
         this.watch_write(cx, outcome)

@@ -159,11 +159,41 @@ impl Server {
         } = self;
         // Whatever needs a descriptor is had before the first client can take one.
         let arrived = signals(&control)?;
-        let runtimes = cores
-            .iter()
-            .map(|_| core::runtime())
-            .collect::<io::Result<Vec<_>>>()?;
         let (drainer, drain) = Drainer::new();
+        let connections = Arc::new(Semaphore::new(config.limits.connections));
+        let (built, ready) = std::sync::mpsc::channel();
+        let (mut threads, mut gates) = (Vec::new(), Vec::new());
+        for (index, sockets) in cores.into_iter().enumerate() {
+            let (gateway, drain, connections) = (
+                Arc::clone(&gateway),
+                drain.clone(),
+                Arc::clone(&connections),
+            );
+            let (built, (open, gate)) = (built.clone(), std::sync::mpsc::channel());
+            let core = move || {
+                let (runtime, outcome) = match core::runtime() {
+                    Ok(runtime) => (Some(runtime), Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                // Nobody hears it, and the gate does not open, where another core has failed.
+                let _ = built.send(outcome);
+                match (runtime, gate.recv()) {
+                    (Some(runtime), Ok(())) => {
+                        core::run(&runtime, gateway, sockets, drain, connections)
+                    }
+                    _ => Ok(()),
+                }
+            };
+            threads.push(
+                std::thread::Builder::new()
+                    .name(format!("core-{index}"))
+                    .spawn(core)?,
+            );
+            gates.push(open);
+        }
+        for _ in &threads {
+            ready.recv().map_err(|_| ServerError::Core)??;
+        }
         gateway.start(control.handle());
         control.handle().spawn(watch_certificates(certificates));
         control.handle().spawn(admin::serve(
@@ -173,20 +203,8 @@ impl Server {
             drain.clone(),
         ));
 
-        let connections = Arc::new(Semaphore::new(config.limits.connections));
-        let mut threads = Vec::new();
-        for (index, (sockets, runtime)) in cores.into_iter().zip(runtimes).enumerate() {
-            let (gateway, drain, connections) = (
-                Arc::clone(&gateway),
-                drain.clone(),
-                Arc::clone(&connections),
-            );
-            let core = move || core::run(&runtime, gateway, sockets, drain, connections);
-            threads.push(
-                std::thread::Builder::new()
-                    .name(format!("core-{index}"))
-                    .spawn(core)?,
-            );
+        for gate in gates {
+            gate.send(()).map_err(|_| ServerError::Core)?;
         }
         for listener in &config.listeners {
             let scheme = if listener.tls.is_empty() {

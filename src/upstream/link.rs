@@ -21,6 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::net::{SMALL, gather};
+
 /// Most room that a connection keeps for the head of its last request.
 const KEPT: usize = 4096;
 
@@ -188,6 +190,10 @@ impl AsyncWrite for Link {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut room = [0; SMALL];
+        if let Some(bytes) = gather(bufs, &mut room) {
+            return self.poll_write(cx, bytes);
+        }
         let this = self.get_mut();
         this.gauge.keep(bufs.iter().map(|slice| &**slice));
         let written = ready!(match &mut this.stream {
