@@ -6,7 +6,8 @@
 //! never implement `Deref`, so a user id cannot be handed to a function that wants a tenant.
 
 use std::fmt;
-use std::sync::Arc;
+
+use smol_str::SmolStr;
 
 /// Longest id in bytes.
 pub const MAX_ID_BYTES: usize = 255;
@@ -31,7 +32,7 @@ pub enum IdError {
     NotAnId,
 }
 
-fn checked(text: &str) -> Result<Arc<str>, IdError> {
+fn checked(text: &str) -> Result<SmolStr, IdError> {
     if text.is_empty() {
         return Err(IdError::Empty);
     }
@@ -44,14 +45,14 @@ fn checked(text: &str) -> Result<Arc<str>, IdError> {
     if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
         return Err(IdError::Padded);
     }
-    Ok(Arc::from(text))
+    Ok(SmolStr::new(text))
 }
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Parses an id, as text.
@@ -85,7 +86,7 @@ macro_rules! id {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({:?})"), &*self.0)
+                write!(f, concat!(stringify!($name), "({:?})"), self.0.as_str())
             }
         }
 
@@ -119,7 +120,7 @@ impl TenantId {
         let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
         let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
         (bytes.len() <= 63 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner))
-            .then(|| Self(Arc::from(label)))
+            .then(|| Self(SmolStr::new(label)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! not known is absent, never empty. Roles are one line, comma-separated and sorted; attributes
 //! that a header cannot carry as they are follow RFC 8187.
 
+use bytes::BytesMut;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -73,6 +74,28 @@ pub(super) fn fields(
     Ok(fields)
 }
 
+/// The same fields with all their values in one piece of memory, one behind the other: that is what
+/// each request of a principal reads, and mostly no other request has read just before.
+pub(super) fn together(
+    mut fields: Vec<(HeaderName, HeaderValue)>,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let lengths = fields.iter().map(|(_, value)| value.len());
+    let mut text = BytesMut::with_capacity(lengths.sum());
+    for (_, value) in &fields {
+        text.extend_from_slice(value.as_bytes());
+    }
+    let mut text = text.freeze();
+    for (_, value) in &mut fields {
+        let sensitive = value.is_sensitive();
+        // What was a header value is one.
+        if let Ok(same) = HeaderValue::from_maybe_shared(text.split_to(value.len())) {
+            *value = same;
+            value.set_sensitive(sensitive);
+        }
+    }
+    fields
+}
+
 /// An attribute as it stands in a header.
 fn encoded(value: &str) -> std::borrow::Cow<'_, str> {
     let plain = value
@@ -90,7 +113,33 @@ fn encoded(value: &str) -> std::borrow::Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::encoded;
+    use http::{HeaderName, HeaderValue};
+
+    use super::{encoded, together};
+
+    #[test]
+    fn together_they_are_the_same() {
+        let field = |name, value, sensitive| {
+            let mut value = HeaderValue::from_static(value);
+            value.set_sensitive(sensitive);
+            (HeaderName::from_static(name), value)
+        };
+        let fields = vec![
+            field("x-user", "5", false),
+            field("x-empty", "", false),
+            field("x-assertion", "e30.e30.c2ln", true),
+            field("x-roles", "a,b", false),
+        ];
+        let one = together(fields.clone());
+        assert_eq!(one, fields);
+        let sensitive = |fields: &[(HeaderName, HeaderValue)]| -> Vec<bool> {
+            fields
+                .iter()
+                .map(|(_, value)| value.is_sensitive())
+                .collect()
+        };
+        assert_eq!(sensitive(&one), sensitive(&fields));
+    }
 
     #[test]
     fn attributes_outside_visible_ascii_follow_rfc_8187() {
