@@ -9,8 +9,8 @@ Times are noise on a shared machine; instructions are not. The gateway (profile 
 `optimised` where requests pass) runs under valgrind's callgrind with one core; after a warm-up one
 keep-alive client sends PARTS times REQUESTS requests one after the other, and what the process executed
 in each part is divided by its requests: everything from accepting bytes to writing the audit line, in user
-space. What goes on by the clock (the audit writer gathers lines for some milliseconds, files are looked
-at) only ever adds, so that the cheapest part counts. Needs valgrind.
+space; also over TLS 1.3 and over HTTP/2. What goes on by the clock (the audit writer gathers lines for
+some milliseconds, files are looked at) only ever adds, so that the cheapest part counts. Needs valgrind.
 
 Another machine executes the same instructions: valgrind shows the program a processor of its own, with
 AVX2 and without what came later, and the C library is told to leave out what some processors lack.
@@ -26,6 +26,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,8 @@ CASES = {
     "member": {"access": "member", "cache": "32MiB", "assertion": True},
     "member_verified_each_time": {"access": "member", "cache": "0", "assertion": False},
     "public": {"access": "public", "cache": "32MiB", "assertion": False},
+    "member_tls": {"access": "member", "cache": "32MiB", "assertion": True, "over": "tls"},
+    "member_http2": {"access": "member", "cache": "32MiB", "assertion": True, "over": "http2"},
 }
 
 
@@ -99,12 +102,12 @@ def count(binary: pathlib.Path, case: dict, profile: bool) -> int:
         with (folder / "log").open("wb") as log:
             gateway = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **PINNED, "COUNT_SECRET": SECRET})
         try:
-            client = connect(port, folder / "log")
-            ask(client, WARM_UP)
+            client = CLIENTS[case.get("over", "http1")](connect(port, folder / "log"))
+            client.ask(WARM_UP)
             if not profile:
                 control(gateway.pid, "--zero")
             for _ in range(PARTS):
-                ask(client, REQUESTS)
+                client.ask(REQUESTS)
                 # Sets the counters to zero as well.
                 control(gateway.pid, "--dump")
         finally:
@@ -124,12 +127,15 @@ def count(binary: pathlib.Path, case: dict, profile: bool) -> int:
 def configure(folder: pathlib.Path, upstream: int, case: dict) -> int:
     subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "assertion.pem"],
                    cwd=folder, check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=app.test",
+                    "-addext", "subjectAltName=DNS:app.test", "-keyout", "tls.key", "-out", "tls.crt"], cwd=folder, check=True, capture_output=True)
+    over = {"tls": ", tls: { certificate: tls.crt, private_key: { file: tls.key } }", "http2": ", h2c: true"}.get(case.get("over", ""), "")
     (folder / "users.yaml").write_text('users: [ { user: "5", account: "12", roles: [member] } ]\n')
     port, admin = free_port(), free_port()
     assertion = "{ assertion: { private_key: { file: assertion.pem }, ttl: 10m } }" if case["assertion"] else "{}"
     (folder / "gateway.yaml").write_text(f"""
 workers: 1
-listeners: [ {{ address: "127.0.0.1:{port}" }} ]
+listeners: [ {{ address: "127.0.0.1:{port}"{over} }} ]
 admin: {{ address: "127.0.0.1:{admin}" }}
 issuers: [ {{ name: app, secret: "${{COUNT_SECRET}}", algorithms: [HS256], claims: {{ user: sub, account: account_id }} }} ]
 credentials: [ {{ bearer: {{ forward: keep }} }} ]
@@ -173,14 +179,90 @@ def connect(port: int, log: pathlib.Path) -> socket.socket:
     sys.exit(f"instructions: the gateway does not start:\n{log.read_text(errors='replace')}")
 
 
-def ask(client: socket.socket, requests: int) -> None:
-    request = (f"GET /items/1?page=2 HTTP/1.1\r\nHost: app.test\r\nUser-Agent: count/1\r\nAccept: */*\r\n"
-               f"Accept-Encoding: gzip\r\nCookie: theme=dark; lang=en\r\nAuthorization: Bearer {TOKEN}\r\n\r\n").encode()
-    for _ in range(requests):
-        client.sendall(request)
-        answer = read_head(client)
-        if answer is None or not answer.startswith(b"HTTP/1.1 200"):
-            sys.exit(f"instructions: not answered with 200: {answer!r}")
+class Http1:
+    """One keep-alive connection, one request after the other."""
+
+    def __init__(self, connection: socket.socket):
+        self.connection = connection
+
+    def ask(self, requests: int) -> None:
+        lines = [f"GET {PATH} HTTP/1.1", "Host: app.test", *(f"{name}: {value}" for name, value in FIELDS)]
+        request = "\r\n".join([*lines, "", ""]).encode()
+        for _ in range(requests):
+            self.connection.sendall(request)
+            answer = read_head(self.connection)
+            if answer is None or not answer.startswith(b"HTTP/1.1 200"):
+                sys.exit(f"instructions: not answered with 200: {answer!r}")
+
+
+class Tls(Http1):
+    """The same over TLS 1.3."""
+
+    def __init__(self, connection: socket.socket):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        super().__init__(context.wrap_socket(connection, server_hostname="app.test"))
+
+
+class Http2:
+    """One connection, one stream after the other (RFC 9113): as much of it as this one server needs."""
+
+    DATA, HEADERS, SETTINGS, PING = 0, 1, 4, 6
+    END_STREAM, END_HEADERS, ACK = 1, 4, 1
+
+    def __init__(self, connection: socket.socket):
+        self.connection, self.stream, self.data = connection, 1, b""
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(self.SETTINGS, 0, 0, b""))
+
+    @staticmethod
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    @staticmethod
+    def literal(name: str, value: str) -> bytes:
+        """A field without indexing (RFC 7541, section 6.2.2); lengths of 127 and more take further bytes."""
+        def text(text: str) -> bytes:
+            length, more = len(text), b""
+            if length < 127:
+                return bytes([length]) + text.encode()
+            length -= 127
+            while length >= 128:
+                more, length = more + bytes([length % 128 + 128]), length // 128
+            return bytes([127]) + more + bytes([length]) + text.encode()
+        return b"\0" + text(name) + text(value)
+
+    def read(self, length: int) -> bytes:
+        while len(self.data) < length:
+            more = self.connection.recv(65536)
+            if not more:
+                sys.exit("instructions: the HTTP/2 connection has ended")
+            self.data += more
+        taken, self.data = self.data[:length], self.data[length:]
+        return taken
+
+    def ask(self, requests: int) -> None:
+        fields = [(":method", "GET"), (":scheme", "http"), (":authority", "app.test"), (":path", PATH), *FIELDS]
+        block = b"".join(self.literal(name.lower(), value) for name, value in fields)
+        for _ in range(requests):
+            stream, self.stream = self.stream, self.stream + 2
+            self.connection.sendall(self.frame(self.HEADERS, self.END_HEADERS | self.END_STREAM, stream, block))
+            self.answered(stream)
+
+    def answered(self, stream: int) -> None:
+        while True:
+            head = self.read(9)
+            kind, flags, of = head[3], head[4], int.from_bytes(head[5:], "big")
+            payload = self.read(int.from_bytes(head[:3], "big"))
+            if kind in (self.SETTINGS, self.PING) and not flags & self.ACK:
+                self.connection.sendall(self.frame(kind, self.ACK, 0, payload if kind == self.PING else b""))
+            elif kind == self.HEADERS and payload[:1] != b"\x88":
+                sys.exit(f"instructions: not answered with 200: {payload!r}")
+            if of == stream and kind in (self.DATA, self.HEADERS) and flags & self.END_STREAM:
+                return
+
+
+CLIENTS = {"http1": Http1, "tls": Tls, "http2": Http2}
 
 
 def control(pid: int, what: str) -> None:
@@ -193,7 +275,9 @@ def token() -> str:
     return hs256(claims, SECRET)
 
 
-TOKEN = token()
+PATH = "/items/1?page=2"
+FIELDS = [("User-Agent", "count/1"), ("Accept", "*/*"), ("Accept-Encoding", "gzip"), ("Cookie", "theme=dark; lang=en"),
+          ("Authorization", f"Bearer {token()}")]
 
 if __name__ == "__main__":
     sys.exit(main())

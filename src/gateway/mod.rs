@@ -152,11 +152,12 @@ pub async fn serve(
 ) -> Response<ResponseBody> {
     let gateway = &core.gateway;
     let mut open = Open::new(gateway, Case::begin(arrival.info));
-    let line = AssertUnwindSafe(straight_line(core, request, arrival, &mut open.case));
-    let outcome = line
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")));
+    let outcome = {
+        // Pinned where it is made: by value it would be copied once more, all of it.
+        let line = std::pin::pin!(straight_line(core, request, arrival, &mut open.case));
+        let line = AssertUnwindSafe(line).catch_unwind().await;
+        line.unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")))
+    };
     let response = match outcome {
         Ok(response) => response,
         Err(rejection) => Box::pin(gateway.refuse(&open.case, rejection)).await,

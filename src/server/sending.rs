@@ -45,6 +45,10 @@ pub(super) struct Sending {
     stream: Option<Rc<Stream>>,
     /// Only where the end of the connection is the end of the body.
     unframed: Option<Arc<Activity>>,
+    /// Why the body has broken off. hyper gives up at once when it hears that, with what it has not
+    /// written yet: it writes that first, so that the client sees a response that breaks off and not
+    /// none.
+    broken: Option<BodyFault>,
 }
 
 /// Wraps a response to a request of `version`.
@@ -57,6 +61,7 @@ pub(super) fn send(
         stream: STREAM.try_with(Rc::clone).ok(),
         unframed: (version < Version::HTTP_11 && body.size_hint().exact().is_none())
             .then(|| Arc::clone(activity)),
+        broken: None,
         body,
     })
 }
@@ -80,22 +85,32 @@ impl Body for Sending {
         let this = self.get_mut();
         // Being asked for more means that what was offered has been taken.
         this.took();
+        if let Some(fault) = this.broken.take() {
+            return Poll::Ready(Some(Err(fault)));
+        }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        match &frame {
+        match frame {
             Some(Ok(frame)) => {
                 if let (Some(stream), Some(data)) = (&this.stream, frame.data_ref()) {
                     let size = u64::try_from(data.len()).unwrap_or(u64::MAX);
                     stream.offered.set(Some((Instant::now(), size)));
                 }
+                Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => {}
-            None => this.unframed = None,
+            Some(Err(fault)) => {
+                this.broken = Some(fault);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                this.unframed = None;
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.broken.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -91,12 +91,10 @@ pub(super) fn client(
 /// The scheme: the connection's, or what a trusted peer (the last who wrote) says it was.
 pub(super) fn scheme(headers: &HeaderMap, tls: bool, trusted: bool) -> Result<Scheme, WireError> {
     let own = if tls { Scheme::Https } else { Scheme::Http };
-    let Some(line) = headers
-        .get_all(X_FORWARDED_PROTO)
-        .iter()
-        .next_back()
-        .filter(|_| trusted)
-    else {
+    if !trusted {
+        return Ok(own);
+    }
+    let Some(line) = headers.get_all(X_FORWARDED_PROTO).iter().next_back() else {
         return Ok(own);
     };
     let last = line.as_bytes().rsplit(|byte| *byte == b',').next();
