@@ -45,10 +45,10 @@ def write(cases: list, direct: str, options: argparse.Namespace, root: pathlib.P
 
 def table(cases: list, by_name: dict, rate: int) -> list[str]:
     load = LOADS[cases[0].load]
-    latency, calls = any(case.latency for case in cases), any(case.calls for case in cases)
+    latency, calls = any(case.latencies for case in cases), any(case.calls for case in cases)
     base = by_name.get(BASE) if cases[0].load == "requests" and cases[0].group != "plain" else None
     columns = ["proxy", f"{load.per} (median, spread)", *(["to nginx plain"] if base else []), "to its peer", load.rate, "of its core",
-               *([f"p50, p90, p99, p99.9 in µs at {rate:,}/s"] if latency else []), *(["system calls"] if calls else []), "memory MiB"]
+               *([f"p50, p90, p99, p99.9 in µs at {rate:,}/s", "p50, p90 above nginx"] if latency else []), *(["system calls"] if calls else []), "memory MiB"]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for case in cases:
         cpu = statistics.median(case.cpu)
@@ -58,7 +58,8 @@ def table(cases: list, by_name: dict, rate: int) -> list[str]:
             cells.append(ratio(case, base))
         cells += [ratio(case, by_name.get(case.against)), f"{statistics.median(case.rate):,.0f}", f"{statistics.median(case.busy):.0%}"]
         if latency:
-            cells.append(", ".join(f"{case.latency[name]:.0f}" for name in ("p50", "p90", "p99", "p99.9")))
+            cells.append(", ".join(f"{statistics.median(one[name] for one in case.latencies):.0f}" for name in ("p50", "p90", "p99", "p99.9")))
+            cells.append(above(case, by_name))
         if calls:
             cells.append(f"{case.calls:.1f}" if case.calls else "")
         cells.append(f"{max(case.memory):.0f}")
@@ -72,6 +73,16 @@ def ratio(case, peer) -> str:
         return ""
     ratios = [ours / theirs for ours, theirs in zip(case.cpu, peer.cpu)]
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def above(case, by_name: dict) -> str:
+    """What it adds to nginx doing the same, or forwarding alone: the median of the rounds' differences."""
+    peer = by_name.get(case.against)
+    peer = peer if peer and peer.name.startswith("nginx") else by_name.get(BASE)
+    if peer is None or case.name.startswith("nginx"):
+        return ""
+    added = {name: statistics.median(ours[name] - theirs[name] for ours, theirs in zip(case.latencies, peer.latencies)) for name in ("p50", "p90")}
+    return ", ".join(f"{added[name]:+.0f}" for name in added)
 
 
 def versions() -> str:

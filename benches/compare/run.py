@@ -35,6 +35,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benches"))
 
 import loads
+import paced
 import protocols
 import report
 import setups
@@ -94,12 +95,12 @@ def compare(bench: setups.Bench, cases: list[setups.Case], options: argparse.Nam
     for number in range(options.rounds):
         for case in cases:
             measure(case, options.seconds)
+            if case.load == "requests":
+                case.latencies.append(latency(case, options.seconds))
             load = loads.LOADS[case.load]
             print(f"round {number + 1} {case.name}: {case.cpu[-1]:.3f} {load.per}, {case.rate[-1]:,.0f} {load.rate}, "
                   f"{case.busy[-1]:.0%} of its core", flush=True)
     for case in cases:
-        if case.load == "requests":
-            case.latency = latency(case, options.seconds)
         if case.load in ("requests", "http2") and case.name.startswith(("nginx", "countersign")):
             case.calls = loads.system_calls(case, family(case.pid), 1)
     for case in cases:
@@ -155,13 +156,8 @@ def measure(case: setups.Case, seconds: int) -> None:
 
 
 def latency(case: setups.Case, seconds: int) -> dict[str, float]:
-    """Microseconds at a fixed rate, from every single request."""
-    with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
-        clients = 16
-        loads.h2load(case, seconds, "--h1", f"-c{clients}", f"--rps={RATE / clients}", f"--log-file={log.name}")
-        times = sorted(int(line.split("\t")[2]) for line in log)
-    if len(times) < 1000:
-        sys.exit(f"compare: only {len(times)} requests of {case.name} at a fixed rate")
+    """Microseconds at a fixed rate, from every single request of a round."""
+    times = [int(line) for line in loads.on_load_cpu(sys.executable, paced.__file__, case.port, RATE, seconds, *case.headers).split()]
     quantiles = statistics.quantiles(times, n=1000)
     return {"p50": quantiles[499], "p90": quantiles[899], "p99": quantiles[989], "p99.9": quantiles[998]}
 

@@ -42,7 +42,8 @@ class Case:
     #: The part of its core that it was on while it was loaded.
     busy: list[float] = dataclasses.field(default_factory=list)
     memory: list[float] = dataclasses.field(default_factory=list)
-    latency: dict[str, float] = dataclasses.field(default_factory=dict)
+    #: Of each round: quantiles of the microseconds at a fixed rate.
+    latencies: list[dict[str, float]] = dataclasses.field(default_factory=list)
     #: System calls for each request at the full rate.
     calls: float | None = None
 

@@ -179,6 +179,28 @@ mod tests {
         refused(&token(text, "{}"))
     }
 
+    /// Which of them a thread remembers must not be seen.
+    #[test]
+    fn many_headers_in_turn_are_each_read_as_they_are() {
+        for _ in 0..3 {
+            for number in 0..2 * REMEMBERED_HEADERS {
+                let (name, algorithm) = match number % 3 {
+                    0 => ("HS256", Algorithm::HS256),
+                    1 => ("RS256", Algorithm::RS256),
+                    _ => ("ES256", Algorithm::ES256),
+                };
+                let token = token(&format!(r#"{{"alg":"{name}","kid":"{number}"}}"#), "{}");
+                let read = read(&token).unwrap();
+                assert_eq!(read.algorithm, algorithm);
+                assert_eq!(read.kid, Some(number.to_string()));
+                assert_eq!(
+                    header(r#"{"alg":"HS256","crit":[]}"#),
+                    Some(Reason::CredentialMalformed)
+                );
+            }
+        }
+    }
+
     #[test]
     fn a01_alg_none_is_refused_in_any_case() {
         for alg in ["none", "None", "nOnE", "NONE"] {

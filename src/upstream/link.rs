@@ -44,6 +44,8 @@ pub(super) struct Gauge {
     read: AtomicBool,
     written: AtomicBool,
     keeps: AtomicBool,
+    /// Whether `kept` is this request and not an earlier one.
+    is_kept: AtomicBool,
     kept: Mutex<Vec<u8>>,
 }
 
@@ -55,10 +57,14 @@ impl Gauge {
         self.read.store(false, Relaxed);
         self.written.store(false, Relaxed);
         self.keeps.store(keeps, Relaxed);
+        self.is_kept.store(false, Relaxed);
     }
 
-    /// The request as it was to be written, where it was kept.
+    /// The request as it was to be written; nothing where it was not kept or did not get that far.
     pub(super) fn kept(&self) -> Vec<u8> {
+        if !self.is_kept.load(Relaxed) {
+            return Vec::new();
+        }
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -68,6 +74,7 @@ impl Gauge {
             return;
         }
         self.keeps.store(false, Relaxed);
+        self.is_kept.store(true, Relaxed);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clear();
         kept.shrink_to(KEPT);
@@ -223,5 +230,26 @@ impl AsyncWrite for Link {
             Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gauge;
+
+    #[test]
+    fn what_is_kept_is_never_an_earlier_requests() {
+        let gauge = Gauge::default();
+        assert!(gauge.kept().is_empty());
+        gauge.begin(true, true);
+        gauge.keep([&b"GET /one"[..]]);
+        gauge.keep([&b"more"[..]]);
+        gauge.begin(true, true);
+        assert!(gauge.kept().is_empty(), "nothing of it was written yet");
+        gauge.keep([&b"GET "[..], b"/two"]);
+        assert_eq!(gauge.kept(), b"GET /two");
+        gauge.begin(true, false);
+        gauge.keep([&b"GET /three"[..]]);
+        assert!(gauge.kept().is_empty(), "it was not asked for");
     }
 }

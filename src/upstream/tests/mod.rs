@@ -2,6 +2,7 @@
 //! the test dictates.
 
 mod broken;
+mod drive;
 mod h2;
 mod retry;
 mod reuse;
@@ -21,7 +22,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-use super::outgoing::{IsolationKey, Outgoing};
+use super::outgoing::{BoxError, IsolationKey, Outgoing};
 use super::*;
 use crate::config::{
     Isolate, KeyPath, Retries, Server, Upstream, UpstreamProtocol, UpstreamTimeouts,
