@@ -99,18 +99,19 @@ impl Drain {
     }
 
     /// Runs `work` to its end, or until everything open should end (`None`). Made for what is polled
-    /// often: the shutdown is waited for once in each phase, and then only its phase is looked at. Must stay on one
+    /// often: the shutdown is waited for once, and then only its phase is looked at. Must stay on one
     /// task from the first poll on.
     pub async fn or_closing<F: Future>(&self, mut work: Pin<&mut F>) -> Option<F::Output> {
-        let mut closing = pin!(self.closing());
-        let mut waiting_since = None;
+        // A wait that began must have begun: not put off because the task has used up its turn.
+        let mut closing = pin!(tokio::task::unconstrained(self.closing()));
+        let mut is_waiting = false;
         poll_fn(|cx| {
             if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            let phase = self.phase();
-            // Whatever changes it wakes the task once, and has to be waited for anew.
-            if waiting_since.replace(phase) == Some(phase) {
+            // Once the shutdown has begun it is asked each time: its phase can be seen before the
+            // waiters are woken, and what they were woken for has to be waited for anew.
+            if std::mem::replace(&mut is_waiting, true) && self.phase() == Phase::Serving {
                 return Poll::Pending;
             }
             closing.as_mut().poll(cx).map(|()| None)
@@ -171,6 +172,30 @@ mod tests {
             drain.or_closing(pin!(std::future::pending::<()>())).await,
             None
         );
+    }
+
+    /// What is polled just when the shutdown begins sees its phase before it is woken for it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_shutdown_is_not_missed_by_what_is_polled_meanwhile() {
+        for _ in 0..200 {
+            let (drainer, drain) = Drainer::new();
+            let waiter = tokio::spawn(async move {
+                let seen = drain.clone();
+                let busy = poll_fn(move |cx| {
+                    if seen.phase() == Phase::Serving {
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::<()>::Pending
+                });
+                drain.or_closing(pin!(busy)).await
+            });
+            tokio::time::sleep(Duration::from_micros(200)).await;
+            drainer.not_ready();
+            tokio::time::sleep(Duration::from_micros(200)).await;
+            drainer.close(Duration::from_secs(30)).await;
+            let ended = tokio::time::timeout(Duration::from_secs(10), waiter).await;
+            assert_eq!(ended.expect("it hears of the shutdown").unwrap(), None);
+        }
     }
 
     #[tokio::test(start_paused = true)]

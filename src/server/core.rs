@@ -77,15 +77,12 @@ pub(super) fn run(
                 drain.clone(),
             )));
         }
-        // In a task of its own: this future is polled whenever any task of the core is.
-        let ended = tokio::task::spawn_local(async move {
-            drain.closing().await;
-            for task in accepting {
-                task.abort();
-            }
-            drain.closed().await;
-        });
-        ended.await.map_err(io::Error::other)
+        drain.closing().await;
+        for task in accepting {
+            task.abort();
+        }
+        drain.closed().await;
+        Ok(())
     })
 }
 

@@ -177,6 +177,7 @@ impl Server {
                 };
                 // Nobody hears it, and the gate does not open, where another core has failed.
                 let _ = built.send(outcome);
+                drop(built);
                 match (runtime, gate.recv()) {
                     (Some(runtime), Ok(())) => {
                         core::run(&runtime, gateway, sockets, drain, connections)
@@ -191,6 +192,7 @@ impl Server {
             );
             gates.push(open);
         }
+        drop(built);
         for _ in &threads {
             ready.recv().map_err(|_| ServerError::Core)??;
         }

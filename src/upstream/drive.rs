@@ -2,19 +2,24 @@
 //!
 //! hyper's connection is a future that somebody must poll. In a task of its own, each request would be
 //! handed to it and its response handed back by the event loop. So the request that is on a connection
-//! polls it, in its own task; an idle connection is polled by nobody, and looked at when it is taken.
+//! polls it, in its own task; an idle connection is polled by nobody, and looked at when a request is
+//! sent on it and now and then in its pool.
 //! The exception is a request with a body: its upload must go on while nobody reads the response, so
 //! that its connection runs in a task until the response has ended.
+//!
+//! The steps that tokio lets a task take in one turn are not counted here: between the look at an idle
+//! connection and the request's first byte there must be no pause, and nothing that the connection feeds
+//! could tell anybody that it wants another turn. What the client is sent is counted, and bounds this.
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, unconstrained};
 
 /// hyper's side of a connection.
 type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
@@ -25,9 +30,6 @@ pub(super) struct Driver {
     relay: Arc<Relay>,
     /// Wakes whoever is on the connection, through `relay`.
     waker: Waker,
-    murmur: Arc<Murmur>,
-    /// Wakes nobody, and tells `murmur`.
-    quiet: Waker,
 }
 
 enum At {
@@ -54,51 +56,30 @@ impl Wake for Relay {
     }
 }
 
-/// Whether something that the connection feeds wanted its reader to be woken. Mostly that is the
-/// connection itself, telling the very poll that it runs in.
-#[derive(Default)]
-struct Murmur(AtomicBool);
-
-impl Wake for Murmur {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Relaxed);
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 impl Driver {
     /// Drives a connection that has just been opened.
     pub(super) fn new(connection: impl Future<Output = hyper::Result<()>> + 'static) -> Self {
-        let (relay, murmur) = (Arc::<Relay>::default(), Arc::<Murmur>::default());
+        let relay = Arc::<Relay>::default();
         Self {
             at: At::Here(Box::pin(connection)),
             waker: Waker::from(Arc::clone(&relay)),
             relay,
-            quiet: Waker::from(Arc::clone(&murmur)),
-            murmur,
         }
     }
 
-    /// Moves what can be moved, and then polls `fed`, which waits for something of this connection.
+    /// Moves what can be moved, and then polls `fed`, which waits for something of this connection and
+    /// for nothing else.
     pub(super) fn poll_then<T>(
         &mut self,
         cx: &mut Context<'_>,
-        fed: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+        mut fed: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         if let At::Task(..) = self.at {
             return fed(cx);
         }
         self.poll(cx);
-        self.murmur.0.store(false, Relaxed);
-        let polled = fed(&mut Context::from_waker(&self.quiet));
-        // Not the connection, which did not run meanwhile: the runtime asks it to give way.
-        if polled.is_pending() && self.murmur.0.load(Relaxed) {
-            cx.waker().wake_by_ref();
-        }
-        polled
+        // It is fed by this poll alone, and must not wake the very task that it runs in.
+        uncounted(Waker::noop(), fed)
     }
 
     /// The same for something that may have been fed already.
@@ -110,7 +91,7 @@ impl Driver {
         if let At::Here(_) = self.at {
             // What it takes makes room, of which the connection hears in this poll or the next.
             self.rest();
-            let polled = fed(&mut Context::from_waker(&self.quiet));
+            let polled = uncounted(Waker::noop(), &mut fed);
             if polled.is_ready() {
                 return polled;
             }
@@ -146,20 +127,23 @@ impl Driver {
 
     /// From now on the connection moves by itself, until it is taken back.
     pub(super) fn apart(&mut self) {
+        if !matches!(self.at, At::Here(_)) {
+            return;
+        }
         let At::Here(connection) = std::mem::replace(&mut self.at, At::Gone) else {
             return;
         };
         let place = Rc::new(RefCell::new(Some(connection)));
         let shared = Rc::clone(&place);
-        let task = tokio::task::spawn_local(std::future::poll_fn(move |cx| {
-            let mut place = shared.borrow_mut();
-            let Some(connection) = place.as_mut() else {
+        let task = tokio::task::spawn_local(poll_fn(move |cx| {
+            // Taken out, so that a panic takes the connection with it.
+            let Some(mut connection) = shared.borrow_mut().take() else {
                 return Poll::Ready(());
             };
-            if run(connection, cx.waker()) {
-                *place = None;
+            if run(&mut connection, cx.waker()) {
                 return Poll::Ready(());
             }
+            *shared.borrow_mut() = Some(connection);
             Poll::Pending
         }));
         self.at = At::Task(place, task);
@@ -190,7 +174,7 @@ impl Drop for Driver {
 
 /// Whether it has ended.
 fn run(connection: &mut Connection, waker: &Waker) -> bool {
-    match connection.as_mut().poll(&mut Context::from_waker(waker)) {
+    match uncounted(waker, |cx| connection.as_mut().poll(cx)) {
         Poll::Ready(outcome) => {
             // The request on it hears of the error; without one it was an idle connection's end.
             if let Err(error) = outcome {
@@ -200,4 +184,10 @@ fn run(connection: &mut Connection, waker: &Waker) -> bool {
         }
         Poll::Pending => false,
     }
+}
+
+/// Polls without counting steps.
+fn uncounted<T>(waker: &Waker, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    let poll = pin!(unconstrained(poll_fn(poll)));
+    poll.poll(&mut Context::from_waker(waker))
 }

@@ -1,9 +1,10 @@
 //! Link: a connected socket to an upstream, clear or TLS, that can be asked what happened on it.
 //!
 //! The [`Gauge`] of a link answers what hyper does not: did a byte of an answer arrive, did a byte of
-//! the request leave and what was it, and did anybody speak on the idle connection. The last one is asked of the kernel itself (`MSG_PEEK`), inside the connection's own task, directly before
-//! a request is written: the runtime's readiness may be many task polls old, and in that time a
-//! second, unsolicited response may have come in, which must never answer the next request. A link
+//! the request leave and what was it, and did anybody speak on the idle connection. The last one is
+//! asked of the kernel itself (`MSG_PEEK`), in the poll that writes a request, directly before its
+//! first byte: the runtime's readiness may be many task polls old, and in that time a second,
+//! unsolicited response may have come in, which must never answer the next request. A link
 //! that is readable then fails before hyper takes the request, which hands it back unsent and whole.
 
 use std::io;
@@ -23,7 +24,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::net::{SMALL, gather};
 
-/// Most room that a connection keeps for the head of its last request.
+/// Most room that a connection keeps for the head of its next request.
 const KEPT: usize = 4096;
 
 /// Closes the connection under an upgraded upstream stream by a TCP reset, so that the upstream
@@ -38,7 +39,7 @@ pub fn reset(upgraded: Upgraded) {
 
 /// What happened on a link since its last request began. One thread only; atomics because hyper
 /// asks an upgradeable transport to be `Send`.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Gauge {
     armed: AtomicBool,
     read: AtomicBool,
@@ -77,9 +78,21 @@ impl Gauge {
         self.is_kept.store(true, Relaxed);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clear();
-        kept.shrink_to(KEPT);
         for bytes in first {
             kept.extend_from_slice(bytes);
+        }
+    }
+
+    /// The answer has begun: the request will not be written again, and what it says of somebody is not
+    /// kept.
+    fn answered(&self) {
+        self.read.store(true, Relaxed);
+        self.keeps.store(false, Relaxed);
+        if self.is_kept.load(Relaxed) {
+            self.is_kept.store(false, Relaxed);
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.clear();
+            kept.shrink_to(KEPT);
         }
     }
 
@@ -91,6 +104,13 @@ impl Gauge {
     /// Whether a byte was written since.
     pub(super) fn has_written(&self) -> bool {
         self.written.load(Relaxed)
+    }
+}
+
+/// Without what is kept.
+impl std::fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gauge").finish_non_exhaustive()
     }
 }
 
@@ -170,7 +190,7 @@ impl AsyncRead for Link {
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
         })?;
         if buf.filled().len() > before {
-            this.gauge.read.store(true, Relaxed);
+            this.gauge.answered();
         }
         Poll::Ready(Ok(()))
     }
@@ -235,7 +255,7 @@ impl AsyncWrite for Link {
 
 #[cfg(test)]
 mod tests {
-    use super::Gauge;
+    use super::{Gauge, KEPT};
 
     #[test]
     fn what_is_kept_is_never_an_earlier_requests() {
@@ -251,5 +271,11 @@ mod tests {
         gauge.begin(true, false);
         gauge.keep([&b"GET /three"[..]]);
         assert!(gauge.kept().is_empty(), "it was not asked for");
+        gauge.begin(true, true);
+        gauge.keep([&[b'x'; 4 * KEPT][..]]);
+        gauge.answered();
+        assert!(gauge.kept().is_empty(), "its answer has begun");
+        let kept = gauge.kept.lock().unwrap();
+        assert!(kept.is_empty() && kept.capacity() <= KEPT);
     }
 }

@@ -19,8 +19,8 @@ fn answering(listener: TcpListener) {
     });
 }
 
-/// tokio lets a task take 128 steps in one turn, and wakes whatever wants another one. What a
-/// connection feeds is polled with a waker of its own, which must not swallow that.
+/// tokio lets a task take 128 steps in one turn, and wakes whatever wants another one; what a connection
+/// feeds is polled with a waker that wakes nobody. No timer of its own wakes this request.
 #[tokio::test]
 async fn a_task_that_has_used_up_its_turn_gets_its_answer() {
     core(async {
@@ -34,7 +34,11 @@ async fn a_task_that_has_used_up_its_turn_gets_its_answer() {
                 for _ in 0..20 * steps {
                     sender.send(()).unwrap();
                 }
-                let mut fetching = Box::pin(fetch(&pools, "/"));
+                let watch = Watch::until(tokio::time::Instant::now() + LONG);
+                let mut fetching = Box::pin(async {
+                    let answer = pools.dispatch(get("/"), Some(&watch)).await.unwrap();
+                    text(answer).await
+                });
                 let answer = poll_fn(|cx| {
                     for _ in 0..steps {
                         if taken.poll_recv(cx).is_pending() {
@@ -53,8 +57,7 @@ async fn a_task_that_has_used_up_its_turn_gets_its_answer() {
 }
 
 /// An upload goes on while nobody reads the response: a client that sends everything before it reads
-/// would else wait for ever, as the upstream would. (hyper uses a connection no more on which the response
-/// began before the request had ended.)
+/// would else wait for ever, as the upstream would.
 #[tokio::test]
 async fn an_upload_goes_on_while_nobody_reads_the_response() {
     core(async {
@@ -70,6 +73,7 @@ async fn an_upload_goes_on_while_nobody_reads_the_response() {
             stream.read_exact(&mut uploaded).await.unwrap();
             received.send(()).await.unwrap();
             say(&mut stream, "x").await;
+            head(&mut stream).await;
         });
         let pieces =
             (0..PIECES).map(|_| Ok::<_, BoxError>(Frame::data(Bytes::from(vec![0; PIECE]))));
@@ -80,6 +84,8 @@ async fn an_upload_goes_on_while_nobody_reads_the_response() {
         // The response is held, and not asked for its body.
         timeout(LONG, all.recv()).await.expect("all of it arrives");
         assert_eq!(text(response).await.unwrap(), "x");
+        let back = timeout(LONG, idle(&pools, 1)).await;
+        back.expect("its connection serves again");
     })
     .await;
 }
