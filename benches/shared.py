@@ -43,6 +43,13 @@ def reap(process: subprocess.Popen) -> None:
         process.wait()
 
 
+def certificate(folder: pathlib.Path) -> None:
+    """A certificate of its own for app.test and loopback: tls.crt and tls.key."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=app.test",
+               "-addext", "subjectAltName=DNS:app.test,IP:127.0.0.1", "-keyout", folder / "tls.key", "-out", folder / "tls.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def b64(data: bytes) -> str:
     """Base64url without padding, as JOSE writes it."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

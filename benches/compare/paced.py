@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Requests at a fixed rate, evenly spaced, over some connections in turn; latency of each from when it was due.
 
-    benches/compare/paced.py PORT RATE SECONDS [HEADER]...
+    python3 benches/compare/paced.py PORT PATH RATE SECONDS [HEADER]...
 
 h2load's own rate (`--rps`) lets all its clients ask in the same moment, so that most of what it measures
 is how long a request waits for the others. Here each comes alone, unless the one before is late: then it
@@ -15,15 +15,15 @@ import sys
 import time
 
 CONNECTIONS = 16
-PATH = "/items/1"
 PR_SET_TIMERSLACK = 29
 
 
 def main() -> int:
-    port, rate, seconds, headers = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
+    (port, path, rate, seconds), headers = sys.argv[1:5], sys.argv[5:]
+    port, rate, seconds = int(port), float(rate), float(seconds)
     # Else the kernel lets a sleeper oversleep by 50 µs (prctl(2)).
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    request = "\r\n".join([f"GET {PATH} HTTP/1.1", "Host: app.test", *headers, "", ""]).encode()
+    request = "\r\n".join([f"GET {path} HTTP/1.1", "Host: app.test", *headers, "", ""]).encode()
     connections = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(CONNECTIONS)]
     for one in connections:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

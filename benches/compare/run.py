@@ -157,7 +157,7 @@ def measure(case: setups.Case, seconds: int) -> None:
 
 def latency(case: setups.Case, seconds: int) -> dict[str, float]:
     """Microseconds at a fixed rate, from every single request of a round."""
-    times = [int(line) for line in loads.on_load_cpu(sys.executable, paced.__file__, case.port, RATE, seconds, *case.headers).split()]
+    times = [int(line) for line in loads.on_load_cpu(sys.executable, paced.__file__, case.port, case.path, RATE, seconds, *case.headers).split()]
     quantiles = statistics.quantiles(times, n=1000)
     return {"p50": quantiles[499], "p90": quantiles[899], "p99": quantiles[989], "p99.9": quantiles[998]}
 

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from shared import b64, free_port, hs256, nginx, reap, unsigned, wait
+from shared import b64, certificate, free_port, hs256, nginx, reap, unsigned, wait
 
 SECRET = "a-secret-of-the-comparison-0123456789-abcdef"
 USERS = 1000
@@ -69,8 +69,7 @@ class Bench:
         run("openssl", "genrsa", "-out", self.key, "2048")
         run("openssl", "rsa", "-in", self.key, "-pubout", "-out", folder / "public.pem")
         run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", folder / "assertion.pem")
-        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=app.test",
-            "-addext", "subjectAltName=DNS:app.test,IP:127.0.0.1", "-keyout", folder / "tls.key", "-out", folder / "tls.crt")
+        certificate(folder)
         self.tokens = {algorithm: [self.sign(algorithm, user) for user in range(USERS)] for algorithm in ("HS256", "RS256")}
         users = "".join(f'  - {{ user: "{user}", account: "{user % 50}", roles: [member] }}\n' for user in range(USERS))
         (folder / "users.yaml").write_text("users:\n" + users)

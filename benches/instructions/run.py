@@ -37,7 +37,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "benches"))
 
-from shared import free_port, hs256
+from shared import certificate, free_port, hs256
 
 FIGURES = HERE / "figures.json"
 SECRET = "a-secret-of-the-count-0123456789-abcdefghij"
@@ -127,8 +127,8 @@ def count(binary: pathlib.Path, case: dict, profile: bool) -> int:
 def configure(folder: pathlib.Path, upstream: int, case: dict) -> int:
     subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "assertion.pem"],
                    cwd=folder, check=True, capture_output=True)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=app.test",
-                    "-addext", "subjectAltName=DNS:app.test", "-keyout", "tls.key", "-out", "tls.crt"], cwd=folder, check=True, capture_output=True)
+    if case.get("over") == "tls":
+        certificate(folder)
     over = {"tls": ", tls: { certificate: tls.crt, private_key: { file: tls.key } }", "http2": ", h2c: true"}.get(case.get("over", ""), "")
     (folder / "users.yaml").write_text('users: [ { user: "5", account: "12", roles: [member] } ]\n')
     port, admin = free_port(), free_port()

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::identity::together;
 use crate::auth::Principal;
 use crate::directory::{Binding, Record};
 use crate::ids::{AccountId, TenantId};
@@ -66,7 +67,7 @@ impl Minted {
         principal: &Principal,
         upstream: usize,
         now: UnixTime,
-        make: impl FnOnce() -> Result<(Fields, Option<UnixTime>), E>,
+        make: impl FnOnce() -> Result<(Vec<(HeaderName, HeaderValue)>, Option<UnixTime>), E>,
     ) -> Result<Fields, E> {
         let record = principal.binding().record();
         let key = (address(record), upstream, principal.verified().credential());
@@ -77,7 +78,8 @@ impl Minted {
         {
             return Ok(kept);
         }
-        let (value, ends) = make()?;
+        let (fields, ends) = make()?;
+        let value: Fields = together(fields).into();
         let text = value
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len());

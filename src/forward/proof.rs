@@ -125,7 +125,7 @@ impl Forwarder {
         minted.fields(principal, upstream, now, || {
             let mut fields = identity::fields(&self.identity, &self.tenant_headers, principal)?;
             let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else {
-                return Ok((identity::together(fields).into(), None));
+                return Ok((fields, None));
             };
             let target = self.upstreams.get(upstream).ok_or(ForwardError::Target)?;
             let claims = AssertionClaims {
@@ -141,7 +141,7 @@ impl Forwarder {
             // Its `exp` is a whole second, and may be nearer than the ttl says.
             let ends = UnixTime::from_secs(now.saturating_add(config.ttl).as_secs());
             fields.push((config.header.clone(), value));
-            Ok((identity::together(fields).into(), Some(ends)))
+            Ok((fields, Some(ends)))
         })
     }
 }

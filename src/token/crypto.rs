@@ -169,8 +169,8 @@ fn prove(vector: &vectors::Vector) -> Result<(), SelfTestError> {
         text: vector.signature,
         bytes: &bytes.map_err(|_| failed)?,
     };
+    let prepared = VerifyingKey::new(key.clone(), &[vector.algorithm]);
     let both = |message: &[u8]| {
-        let prepared = VerifyingKey::new(key.clone(), &[vector.algorithm]);
         [
             verify(&key, vector.algorithm, message, signature.text),
             prepared.verifies(vector.algorithm, message, signature),

@@ -77,7 +77,8 @@ impl Driver {
         if let At::Task(..) = self.at {
             return fed(cx);
         }
-        self.poll(cx);
+        self.relay.0.register(cx.waker());
+        self.poll();
         // It is fed by this poll alone, and must not wake the very task that it runs in.
         uncounted(Waker::noop(), fed)
     }
@@ -99,25 +100,20 @@ impl Driver {
         self.poll_then(cx, fed)
     }
 
-    /// Moves what can be moved; `cx` is woken when there may be more.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
-        if let At::Here(connection) = &mut self.at {
-            self.relay.0.register(cx.waker());
-            if run(connection, &self.waker) {
-                self.at = At::Gone;
-            }
-        }
-    }
-
     /// Moves what can be moved at once; nobody is woken. Whether the connection is still there.
     pub(super) fn poll_once(&mut self) -> bool {
         self.rest();
+        self.poll();
+        !matches!(self.at, At::Gone)
+    }
+
+    /// Moves what can be moved; whoever is on the connection is woken when there may be more.
+    fn poll(&mut self) {
         if let At::Here(connection) = &mut self.at
             && run(connection, &self.waker)
         {
             self.at = At::Gone;
         }
-        !matches!(self.at, At::Gone)
     }
 
     /// Nobody is on the connection any more.
@@ -127,11 +123,12 @@ impl Driver {
 
     /// From now on the connection moves by itself, until it is taken back.
     pub(super) fn apart(&mut self) {
-        if !matches!(self.at, At::Here(_)) {
-            return;
-        }
-        let At::Here(connection) = std::mem::replace(&mut self.at, At::Gone) else {
-            return;
+        let connection = match std::mem::replace(&mut self.at, At::Gone) {
+            At::Here(connection) => connection,
+            other => {
+                self.at = other;
+                return;
+            }
         };
         let place = Rc::new(RefCell::new(Some(connection)));
         let shared = Rc::clone(&place);

@@ -11,7 +11,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -45,8 +45,7 @@ pub(super) struct Gauge {
     read: AtomicBool,
     written: AtomicBool,
     keeps: AtomicBool,
-    /// Whether `kept` is this request and not an earlier one.
-    is_kept: AtomicBool,
+    /// This request's head and never an earlier one's.
     kept: Mutex<Vec<u8>>,
 }
 
@@ -58,15 +57,12 @@ impl Gauge {
         self.read.store(false, Relaxed);
         self.written.store(false, Relaxed);
         self.keeps.store(keeps, Relaxed);
-        self.is_kept.store(false, Relaxed);
+        self.lock().clear();
     }
 
     /// The request as it was to be written; nothing where it was not kept or did not get that far.
     pub(super) fn kept(&self) -> Vec<u8> {
-        if !self.is_kept.load(Relaxed) {
-            return Vec::new();
-        }
-        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.lock())
     }
 
     /// hyper hands a head over whole: its first write is all of it.
@@ -75,9 +71,7 @@ impl Gauge {
             return;
         }
         self.keeps.store(false, Relaxed);
-        self.is_kept.store(true, Relaxed);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clear();
+        let mut kept = self.lock();
         for bytes in first {
             kept.extend_from_slice(bytes);
         }
@@ -86,14 +80,18 @@ impl Gauge {
     /// The answer has begun: the request will not be written again, and what it says of somebody is not
     /// kept.
     fn answered(&self) {
+        if self.has_read() {
+            return;
+        }
         self.read.store(true, Relaxed);
         self.keeps.store(false, Relaxed);
-        if self.is_kept.load(Relaxed) {
-            self.is_kept.store(false, Relaxed);
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.clear();
-            kept.shrink_to(KEPT);
-        }
+        let mut kept = self.lock();
+        kept.clear();
+        kept.shrink_to(KEPT);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a byte arrived since.

@@ -73,8 +73,8 @@ impl Pools {
     }
 
     /// Sends a request, and gives the response as soon as its head is there. Must be called on a
-    /// core, or within a `LocalSet`. A response of status 101 is a well-formed answer to the request's WebSocket
-    /// handshake and carries hyper's upgrade.
+    /// core, or within a `LocalSet`. A response of status 101 is a well-formed answer to the
+    /// request's WebSocket handshake and carries hyper's upgrade.
     ///
     /// Not an `async fn`: its future would hold the request once more, as that of each caller would,
     /// and all of them are moved about with every request.

@@ -9,23 +9,13 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// Answers everything on one connection.
-fn answering(listener: TcpListener) {
-    tokio::task::spawn_local(async move {
-        let mut stream = accept(&listener).await;
-        while !head(&mut stream).await.is_empty() {
-            say(&mut stream, &ok("x")).await;
-        }
-    });
-}
-
 /// tokio lets a task take 128 steps in one turn, and wakes whatever wants another one; what a connection
 /// feeds is polled with a waker that wakes nobody. No timer of its own wakes this request.
 #[tokio::test]
 async fn a_task_that_has_used_up_its_turn_gets_its_answer() {
     core(async {
         let (listener, address) = listen().await;
-        answering(listener);
+        echo(listener);
         let pools = pools(upstream(&[address]));
         // In a task, since steps are counted there.
         let asking = tokio::task::spawn_local(async move {
@@ -48,7 +38,7 @@ async fn a_task_that_has_used_up_its_turn_gets_its_answer() {
                     fetching.as_mut().poll(cx)
                 });
                 let answer = timeout(LONG / 10, answer).await.expect("it is woken");
-                assert_eq!(answer.unwrap(), "x", "after {steps} steps");
+                assert_eq!(answer.unwrap(), "0 /", "after {steps} steps");
             }
         });
         asking.await.unwrap();
@@ -107,13 +97,7 @@ async fn an_idle_connection_that_has_ended_is_let_go_of() {
         assert_eq!(fetch(&pools, "/").await.unwrap(), "x");
         assert_eq!(pools.idle(), 1);
         close.send(()).unwrap();
-        timeout(LONG, async {
-            while pools.idle() != 0 {
-                tokio::time::sleep(SHORT).await;
-            }
-        })
-        .await
-        .expect("it is swept");
+        timeout(LONG, idle(&pools, 0)).await.expect("it is swept");
     })
     .await;
 }

@@ -11,7 +11,9 @@ mod tls;
 mod tunnel;
 mod websocket;
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,6 +169,30 @@ fn ok(body: &str) -> String {
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
+}
+
+/// Serves every connection until it closes, answering with the connection's number and the path.
+fn echo(listener: TcpListener) -> Rc<RefCell<Vec<String>>> {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let record = Rc::clone(&seen);
+    tokio::task::spawn_local(async move {
+        for number in 0.. {
+            let mut stream = accept(&listener).await;
+            let record = Rc::clone(&record);
+            tokio::task::spawn_local(async move {
+                loop {
+                    let head = head(&mut stream).await;
+                    if head.is_empty() {
+                        return;
+                    }
+                    let answer = format!("{number} {}", path_of(&head));
+                    record.borrow_mut().push(answer.clone());
+                    say(&mut stream, &ok(&answer)).await;
+                }
+            });
+        }
+    });
+    seen
 }
 
 /// Lets every other local task run until nothing moves any more.

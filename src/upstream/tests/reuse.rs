@@ -1,34 +1,10 @@
 //! Which connection a request goes out on, and which it must never go out on.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::*;
 use crate::ids::{TenantId, UserId};
-
-/// Serves every connection until it closes, answering with the connection's number and the path.
-fn echo(listener: TcpListener) -> Rc<RefCell<Vec<String>>> {
-    let seen = Rc::new(RefCell::new(Vec::new()));
-    let record = Rc::clone(&seen);
-    tokio::task::spawn_local(async move {
-        for number in 0.. {
-            let mut stream = accept(&listener).await;
-            let record = Rc::clone(&record);
-            tokio::task::spawn_local(async move {
-                loop {
-                    let head = head(&mut stream).await;
-                    if head.is_empty() {
-                        return;
-                    }
-                    let answer = format!("{number} {}", path_of(&head));
-                    record.borrow_mut().push(answer.clone());
-                    say(&mut stream, &ok(&answer)).await;
-                }
-            });
-        }
-    });
-    seen
-}
 
 #[tokio::test]
 async fn a_clean_connection_serves_again() {
