@@ -149,9 +149,9 @@ impl World {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn read(&self, head: Parts, connection: &ConnectionInfo) -> RawRequest {
+    fn read(&self, mut head: Parts, connection: &ConnectionInfo) -> RawRequest {
         let id = HeaderName::from_static("x-request-id");
-        let read = RawRequest::read(head, false, connection, &self.config.limits, &id);
+        let read = RawRequest::read(&mut head, false, connection, &self.config.limits, &id);
         read.unwrap_or_else(|unreadable| panic!("{:?}", unreadable.error))
     }
 }

@@ -124,10 +124,10 @@ impl Binding {
         self.generation
     }
 
-    /// How long ago the source was asked.
+    /// How long before `now` the source was asked.
     #[must_use]
-    pub fn age(&self) -> Duration {
-        self.read_at.elapsed()
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.read_at)
     }
 
     /// What the source said. Bindings share it as long as the source says the same of the subject and

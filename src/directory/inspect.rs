@@ -153,7 +153,7 @@ fn shown_held(held: &Held) -> Value {
     match &held.cached {
         Cached::Known(row) => json!({
             "known": true,
-            "age_ms": u64::try_from(row.age().as_millis()).unwrap_or(u64::MAX),
+            "age_ms": u64::try_from(row.age(Instant::now()).as_millis()).unwrap_or(u64::MAX),
             "stale": held.stale,
             "record": shown_record(row.record()),
         }),

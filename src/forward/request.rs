@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, request};
 
 use super::body::{self, RequestBody};
 use super::hop::{self, Towards};
@@ -17,26 +17,27 @@ use crate::config::UpstreamTimeouts;
 use crate::credential::Presented;
 use crate::ids::{TenantId, UserId};
 use crate::telemetry::UnixTime;
-use crate::wire::{CanonicalPath, ConnectionInfo, Cookies, RawRequest, Seen, WebSocketHandshake};
+use crate::wire::{ConnectionInfo, Cookies, RawParts, RawRequest, Seen};
 
 /// Headers that are added to most requests: the trail, the identity, the assertion.
 const ADDED: usize = 16;
 
 /// A request without anything that the client may not say. No identity can be in it yet.
-#[derive(Debug)]
 pub struct SanitizedRequest {
-    method: Method,
-    path: CanonicalPath,
-    query: Option<String>,
-    /// What the client's headers had.
-    seen: Seen,
-    headers: HeaderMap,
-    cookies: Cookies,
-    websocket: Option<WebSocketHandshake>,
+    /// As it was read, but for its headers: what the client sent of them has been sanitised, the trail
+    /// added.
+    raw: Box<RawParts>,
     /// Whether the client takes trailers, which gRPC servers ask for.
     trailers: bool,
-    request_id: HeaderValue,
     body: RequestBody,
+}
+
+/// Without headers and query, which hold secrets.
+impl std::fmt::Debug for SanitizedRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (method, path) = (&self.raw.method, self.raw.path.as_str());
+        write!(f, "SanitizedRequest({method} {path})")
+    }
 }
 
 /// A request that has been sanitised and granted: the only thing an upstream can be sent.
@@ -73,9 +74,9 @@ impl Forwarder {
         body: RequestBody,
         connection: &ConnectionInfo,
     ) -> SanitizedRequest {
-        let mut parts = raw.into_parts();
-        let mut headers = std::mem::take(&mut parts.headers);
-        let seen = parts.seen;
+        let mut raw = raw.into_parts();
+        let mut headers = std::mem::take(&mut raw.headers);
+        let seen = raw.seen;
         let trailers = seen.has(Seen::TE) && hop::takes_trailers(&headers);
         hop::strip(&mut headers, seen, &self.names, Towards::Upstream);
         self.names.strip(&mut headers);
@@ -83,20 +84,14 @@ impl Forwarder {
         headers.reserve(ADDED);
         trail::write(
             &mut headers,
-            &parts,
+            &raw,
             &connection.memo,
             &self.identity.headers.request_id,
         );
+        raw.headers = headers;
         SanitizedRequest {
-            method: parts.method,
-            path: parts.path,
-            query: parts.query,
-            seen,
-            headers,
-            cookies: parts.cookies,
-            websocket: parts.websocket,
+            raw,
             trailers,
-            request_id: parts.request_id.header_value(),
             body,
         }
     }
@@ -107,18 +102,24 @@ impl SanitizedRequest {
     /// yet.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.raw.headers
     }
 
     /// Writes what the grant says: credentials, identity, assertion, target and framing.
     pub fn authorize(
-        mut self,
+        self,
         grant: &Grant,
         presented: &Presented,
         forwarder: &Forwarder,
         minted: &Minted,
         now: UnixTime,
     ) -> Result<ForwardRequest, ForwardError> {
+        let Self {
+            mut raw,
+            trailers,
+            body,
+        } = self;
+        let mut headers = std::mem::take(&mut raw.headers);
         let route = grant.route().config();
         let upstream = forwarder
             .upstreams
@@ -129,10 +130,10 @@ impl SanitizedRequest {
             None => None,
         };
         let mut places = Places {
-            headers: &mut self.headers,
-            cookies: &self.cookies,
-            query: &mut self.query,
-            protocols: self
+            headers: &mut headers,
+            cookies: &raw.cookies,
+            query: &mut raw.query,
+            protocols: raw
                 .websocket
                 .as_ref()
                 .map(|handshake| handshake.protocols.as_slice()),
@@ -142,51 +143,44 @@ impl SanitizedRequest {
         })?;
         if let Some(principal) = grant.principal() {
             forwarder.keep_only_proven_authorization(
-                &mut self.headers,
+                &mut headers,
                 grant,
                 principal,
                 fresh.as_deref(),
             )?;
             let fields = forwarder.identify(principal, route.upstream, minted, now)?;
             for (name, value) in fields.iter() {
-                self.headers.insert(name, value.clone());
+                headers.insert(name, value.clone());
             }
         }
-        if self.trailers && upstream.multiplexed {
-            self.headers
-                .insert(http::header::TE, HeaderValue::from_static("trailers"));
+        if trailers && upstream.multiplexed {
+            headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
         }
         if let Some(host) = &upstream.host {
-            self.headers.insert(HOST, host.clone());
+            headers.insert(HOST, host.clone());
         }
-        if self.websocket.is_some() {
-            self.headers
-                .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-            self.headers
-                .insert(UPGRADE, HeaderValue::from_static("websocket"));
-        } else if self.seen.has(Seen::SEC_WEBSOCKET_PROTOCOL) {
-            self.headers.remove(SEC_WEBSOCKET_PROTOCOL);
+        if raw.websocket.is_some() {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        } else if raw.seen.has(Seen::SEC_WEBSOCKET_PROTOCOL) {
+            headers.remove(SEC_WEBSOCKET_PROTOCOL);
         }
-        body::frame(
-            &mut self.headers,
-            self.seen,
-            &self.method,
-            &self.body,
-            Version::HTTP_11,
-        );
-        let target = target(
-            self.path.as_str(),
-            route.strip_prefix.as_deref(),
-            self.query.as_deref(),
-        );
+        body::frame(&mut headers, raw.seen, &raw.method, &body, Version::HTTP_11);
+        let (strip, query) = (route.strip_prefix.as_deref(), raw.query.as_deref());
+        let as_sent = raw.path.as_sent(query).filter(|_| strip.is_none());
+        let uri = match as_sent {
+            Some(target) => Uri::from(target.clone()),
+            None => Uri::from_maybe_shared(Bytes::from(target(raw.path.as_str(), strip, query)))
+                .map_err(|_| ForwardError::Target)?,
+        };
         let mut head = http::Request::new(()).into_parts().0;
-        head.method = self.method;
-        head.uri = Uri::from_maybe_shared(Bytes::from(target)).map_err(|_| ForwardError::Target)?;
+        head.method = raw.method;
+        head.uri = uri;
         head.version = Version::HTTP_11;
-        head.headers = self.headers;
+        head.headers = headers;
         let request_id = (
             forwarder.identity.headers.request_id.clone(),
-            self.request_id,
+            raw.request_id.header_value(),
         );
         let acting = grant
             .principal()
@@ -194,11 +188,11 @@ impl SanitizedRequest {
         Ok(ForwardRequest {
             parts: ForwardParts {
                 head,
-                body: self.body,
+                body,
                 upstream: route.upstream,
                 acting,
                 timeouts: route.timeouts,
-                websocket: self.websocket.is_some(),
+                websocket: raw.websocket.is_some(),
                 request_id,
             },
         })
@@ -207,9 +201,9 @@ impl SanitizedRequest {
     /// A preflight carries no credential of any kind, configured or not.
     #[must_use]
     pub fn without_credentials(mut self) -> Self {
-        self.headers.remove(http::header::AUTHORIZATION);
-        self.headers.remove(COOKIE);
-        self.cookies = Cookies::default();
+        self.raw.headers.remove(http::header::AUTHORIZATION);
+        self.raw.headers.remove(COOKIE);
+        self.raw.cookies = Cookies::default();
         self
     }
 }

@@ -189,8 +189,8 @@ mod tests {
             header_timeout: Duration::from_secs(1),
             token_cache: 0,
         };
-        let head = request.body(()).unwrap().into_parts().0;
-        RawRequest::read(head, false, &connection, &limits, &REQUEST_ID)
+        let mut head = request.body(()).unwrap().into_parts().0;
+        *RawRequest::read(&mut head, false, &connection, &limits, &REQUEST_ID)
             .unwrap()
             .into_parts()
     }

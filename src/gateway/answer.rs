@@ -16,7 +16,11 @@ const TOKEN_STALE: HeaderName = HeaderName::from_static("x-auth-token-stale");
 
 impl Gateway {
     /// The one place where a failure becomes a response, with its audit line.
-    pub(super) async fn refuse(&self, case: &Case, rejection: Rejection) -> Response<ResponseBody> {
+    pub(super) async fn refuse(
+        &self,
+        case: &mut Case,
+        rejection: Rejection,
+    ) -> Response<ResponseBody> {
         // A refusal that cannot be recorded is told as such.
         let (slot, rejection) = match self.audit.reserve().await {
             Ok(slot) => (Some(slot), rejection),
@@ -62,7 +66,7 @@ impl Gateway {
     pub(super) fn finish<B>(
         &self,
         mut response: Response<B>,
-        case: &Case,
+        case: &mut Case,
         grant: &Grant,
         slot: Slot,
     ) -> (Response<B>, Line) {

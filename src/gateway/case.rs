@@ -25,6 +25,8 @@ use crate::wire::{ConnectionInfo, RawRequest, RequestId, Seen, Unreadable};
 /// What is known of a request so far.
 pub(crate) struct Case {
     started: Instant,
+    /// The wall time at its start.
+    pub(super) at: Option<UnixTime>,
     request_id: Option<RequestId>,
     method: Method,
     path: LinePath,
@@ -58,6 +60,7 @@ impl Case {
     pub(crate) fn begin(info: &ConnectionInfo) -> Self {
         Self {
             started: Instant::now(),
+            at: None,
             request_id: None,
             method: Method::GET,
             path: LinePath::Shown(String::new()),
@@ -203,25 +206,26 @@ impl Case {
         Some(response)
     }
 
-    /// The line of a refusal.
-    pub(super) fn refused(&self, reason: Reason, status: StatusCode, detail: &str) -> Line {
+    /// The line of a refusal. There is one line of a case, and nothing left of it after that.
+    pub(super) fn refused(&mut self, reason: Reason, status: StatusCode, detail: &str) -> Line {
+        let acting = self.acting.is_some();
         let mut line = self.line("deny", reason, status);
         line.detail = Some(detail.to_owned()).filter(|detail| !detail.is_empty());
-        if self.acting.is_none() {
+        if !acting {
             match &self.evidence.binding {
                 Some(binding) => {
                     line.user = Some(binding.user().clone());
                     line.account = binding.account().cloned();
                 }
-                None => line.claimed = self.claimed.clone().filter(|claimed| !claimed.is_empty()),
+                None => line.claimed = self.claimed.take().filter(|claimed| !claimed.is_empty()),
             }
         }
         line
     }
 
-    /// The line of a request that was let through.
+    /// The line of a request that was let through; as with [`Self::refused`], the only one.
     pub(super) fn allowed(
-        &self,
+        &mut self,
         reason: Reason,
         status: StatusCode,
         warn_age: Option<Duration>,
@@ -236,47 +240,58 @@ impl Case {
 
     /// The line of a request that was let through and given up by the client before its answer;
     /// 499 as nginx logs it.
-    pub(super) fn abandoned(&self, warn_age: Option<Duration>) -> Option<Line> {
+    pub(super) fn abandoned(&mut self, warn_age: Option<Duration>) -> Option<Line> {
         let status = StatusCode::from_u16(499).ok()?;
         let mut line = self.allowed(self.granted?, status, warn_age);
         line.detail = Some("the client went away before the answer".to_owned());
         Some(line)
     }
 
-    fn line(&self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
-        let now = Clock.now().unwrap_or(UnixTime::from_secs(0));
-        let verified = self.evidence.verified.as_ref();
-        let acting = self.acting.as_ref();
+    /// Takes what it says out of the case.
+    fn line(&mut self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
+        let instant = Instant::now();
+        let duration = instant.saturating_duration_since(self.started);
+        let now = match self.at {
+            Some(at) => at.saturating_add(duration),
+            None => Clock.now().unwrap_or(UnixTime::from_secs(0)),
+        };
+        let verified = self.evidence.verified.take();
+        let (mut user, mut account, mut bypass, mut stale) = (None, None, false, false);
+        if let Some(acting) = self.acting.take() {
+            (user, account) = (Some(acting.user), acting.account);
+            (bypass, stale) = (acting.bypass, acting.stale);
+        }
         Line {
             time: now,
-            request_id: self.request_id.clone().unwrap_or_else(RequestId::fresh),
+            request_id: self.request_id.take().unwrap_or_else(RequestId::fresh),
             decision,
             reason,
-            tenant: self.evidence.tenant.clone(),
-            user: acting.map(|acting| acting.user.clone()),
-            account: acting.and_then(|acting| acting.account.clone()),
+            tenant: self.evidence.tenant.take(),
+            user,
+            account,
             token_age_s: verified
+                .as_ref()
                 .and_then(|verified| verified.issued_at())
                 .map(|issued| now.since(issued).as_secs()),
             live_age_ms: self
                 .evidence
                 .binding
                 .as_ref()
-                .map(|binding| u64::try_from(binding.age().as_millis()).unwrap_or(u64::MAX)),
-            bypass: acting.is_some_and(|acting| acting.bypass),
-            stale: acting.is_some_and(|acting| acting.stale),
+                .map(|binding| u64::try_from(binding.age(instant).as_millis()).unwrap_or(u64::MAX)),
+            bypass,
+            stale,
             stale_context: false,
-            verified: verified.cloned(),
-            session: self.evidence.session.clone(),
+            verified,
+            session: self.evidence.session.take(),
             claimed: None,
             route: self.route.as_ref().map(|route| Arc::clone(route.name())),
-            method: self.method.clone(),
-            path: self.path.clone(),
+            method: std::mem::take(&mut self.method),
+            path: std::mem::replace(&mut self.path, LinePath::Shown(String::new())),
             status: status.as_u16(),
-            upstream: self.upstream.clone(),
-            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            upstream: self.upstream.take(),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             client: self.client,
-            acted_as: self.acted_as.clone(),
+            acted_as: self.acted_as.take(),
             detail: None,
         }
     }

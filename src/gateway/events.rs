@@ -1,13 +1,12 @@
 //! Events: server-sent events, which go on until somebody ends them.
 
-use std::any::Any;
 use std::rc::Rc;
 
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap};
 
-use super::{Core, ResponseBody};
-use crate::forward::cut;
+use super::{Core, InProgress, ResponseBody};
+use crate::forward::{BodyWatch, cut};
 
 /// The media type of server-sent events (HTML, section 9.2).
 const EVENT_STREAM: &[u8] = b"text/event-stream";
@@ -16,7 +15,7 @@ const EVENT_STREAM: &[u8] = b"text/event-stream";
 pub(super) fn end_at_drain(
     core: &Rc<Core>,
     response: Response<ResponseBody>,
-    held: impl Any,
+    held: (InProgress, BodyWatch),
 ) -> Response<ResponseBody> {
     let (scissors, signal) = cut();
     let drain = core.drain.clone();

@@ -69,9 +69,9 @@ pub async fn explain(gateway: &Gateway, request: Request<()>, tls: bool) -> Expl
             Vec::new(),
         );
     };
-    let head = request.into_parts().0;
+    let mut head = request.into_parts().0;
     let asked = Asked {
-        head,
+        head: &mut head,
         body: None,
         info: &info,
         certificate: &|_| None,

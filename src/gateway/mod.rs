@@ -13,18 +13,18 @@ mod events;
 mod explain;
 mod listed;
 mod open;
+mod patience;
 mod response;
 mod rooms;
 mod steps;
 mod stream;
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode, request};
+use http::{Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -42,6 +42,7 @@ use crate::telemetry::{Clock, Trace, UnixTime};
 use crate::upstream::{Pools, UpstreamBody};
 use crate::wire::{ConnectionInfo, RawRequest, WireError};
 use open::Open;
+use patience::Patience;
 
 pub(crate) use case::Case;
 pub use components::Component;
@@ -50,13 +51,37 @@ pub use listed::{Kind as StreamKind, OpenStream, OpenStreams, Page, Wanted};
 pub use rooms::Gateway;
 
 /// What a client is answered with.
-pub type ResponseBody = forward::ResponseBody<UpstreamBody>;
+pub type ResponseBody = forward::ResponseBody<UpstreamBody, (InProgress, BodyWatch)>;
+
+/// Whoever counts the requests of a client connection.
+pub trait Counts {
+    /// A request is over.
+    fn ended(&self);
+}
+
+/// One request in progress; dropping it ends it.
+pub struct InProgress(Arc<dyn Counts + Send + Sync>);
+
+impl InProgress {
+    /// A request that has been counted as begun.
+    #[must_use]
+    pub fn begun(counter: Arc<dyn Counts + Send + Sync>) -> Self {
+        Self(counter)
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
+}
 
 /// What one core owns.
 pub struct Core {
     gateway: Arc<Gateway>,
     pools: Pools,
     memory: Memory,
+    patience: Rc<Patience>,
     drain: Drain,
 }
 
@@ -103,14 +128,14 @@ pub struct Arrival<'a> {
     /// What was wrong with the head as it stood on the wire.
     pub fault: Option<WireError>,
     /// Kept until the response's body, or the tunnel that the request becomes, has ended.
-    pub hold: Box<dyn Any + Send>,
+    pub in_progress: InProgress,
     /// Closes an upgraded client connection by a TCP reset.
     pub reset: fn(Upgraded),
 }
 
 /// A request as it came.
 pub(crate) struct Asked<'a> {
-    pub(crate) head: request::Parts,
+    pub(crate) head: &'a mut request::Parts,
     pub(crate) body: Option<Incoming>,
     pub(crate) info: &'a ConnectionInfo,
     pub(crate) certificate: CertificateOf<'a>,
@@ -127,6 +152,7 @@ impl Core {
             memory: Memory::of_bytes(gateway.limits.token_cache / gateway.workers.max(1)),
             gateway,
             pools,
+            patience: Rc::default(),
             drain,
         }
     }
@@ -144,23 +170,24 @@ impl Core {
     }
 }
 
-/// Serves one request to its response.
+/// Serves one request to its response. What is kept of the head is taken out of it.
 pub async fn serve(
     core: &Rc<Core>,
-    request: Request<Incoming>,
+    head: &mut request::Parts,
+    body: Incoming,
     arrival: Arrival<'_>,
 ) -> Response<ResponseBody> {
     let gateway = &core.gateway;
     let mut open = Open::new(gateway, Case::begin(arrival.info));
     let outcome = {
         // Pinned where it is made: by value it would be copied once more, all of it.
-        let line = std::pin::pin!(straight_line(core, request, arrival, &mut open.case));
+        let line = std::pin::pin!(straight_line(core, (head, body), arrival, &mut open.case));
         let line = AssertUnwindSafe(line).catch_unwind().await;
         line.unwrap_or_else(|_| Err(Rejection::of(Reason::InternalError, "a panic")))
     };
     let response = match outcome {
         Ok(response) => response,
-        Err(rejection) => Box::pin(gateway.refuse(&open.case, rejection)).await,
+        Err(rejection) => Box::pin(gateway.refuse(&mut open.case, rejection)).await,
     };
     open.answered = true;
     response
@@ -169,16 +196,16 @@ pub async fn serve(
 /// One request: decided, acted on, answered.
 async fn straight_line(
     core: &Rc<Core>,
-    request: Request<Incoming>,
+    (head, body): (&mut request::Parts, Incoming),
     arrival: Arrival<'_>,
     case: &mut Case,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let gateway = &core.gateway;
     let now = Clock
         .now()
-        .inspect_err(|_| case.early(request.method(), request.uri().path()))?;
-    let (mut head, body) = request.into_parts();
-    if let Some(answer) = gateway.well_known(&head, case) {
+        .inspect_err(|_| case.early(&head.method, head.uri.path()))?;
+    case.at = Some(now);
+    if let Some(answer) = gateway.well_known(head, case) {
         return Ok(answer.map(forward::ResponseBody::full));
     }
     let upgrade = head.extensions.remove::<OnUpgrade>();
@@ -186,7 +213,7 @@ async fn straight_line(
         info,
         certificate,
         fault,
-        hold,
+        in_progress,
         reset,
     } = arrival;
     let asked = Asked {
@@ -214,8 +241,7 @@ async fn straight_line(
         .get(decided.matched.route.config().upstream)
         .cloned();
     let watch = stream::patience();
-    let watched = decided.grant.principal().map(|_| &watch);
-    let answer = std::pin::pin!(core.pools.send(forward, watched));
+    let answer = std::pin::pin!(core.pools.send(forward, Some(&watch)));
     let sent = stream::under_lease(core, answer, &watch, &decided.grant, || case.tag()).await;
     // A body that failed on the client's side explains a failure better than the upstream does.
     let response = sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
@@ -230,7 +256,7 @@ async fn straight_line(
         let client = stream::ClientSide {
             upgrade,
             reset,
-            hold,
+            in_progress,
         };
         return Ok(stream::tunnel(core, response, client, decided, line));
     }
@@ -238,7 +264,13 @@ async fn straight_line(
     let response = response
         .map(|body| forward::ResponseBody::upstream(body, version, None, Arc::clone(reserved)));
     let (response, line) = gateway.finish(response, case, &decided.grant, slot);
-    Ok(stream::watch_body(core, response, decided, line, hold))
+    Ok(stream::watch_body(
+        core,
+        response,
+        decided,
+        line,
+        in_progress,
+    ))
 }
 
 impl Gateway {

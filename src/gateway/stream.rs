@@ -6,7 +6,6 @@
 //! somebody else, at the longest life, and, where it would not end by itself (WebSockets,
 //! server-sent events), when the process drains.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::events::{end_at_drain, is_event_stream};
 use super::listed::{Kind, Tag};
-use super::{Core, Decided, ResponseBody};
+use super::{Core, Decided, InProgress, ResponseBody};
 use crate::audit::Line;
 use crate::auth::{Grant, Standing};
 use crate::directory::Lease;
@@ -41,9 +40,10 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A response of at most this many known bytes is no stream unless it says so.
 const SHORT: u64 = 256 * 1024;
 
-/// When a request that begins now is looked at again, if it has not been answered.
+/// When a request that is sent now is looked at again, if it has not been answered.
 pub(super) fn patience() -> Watch {
-    Watch::until(Instant::now() + PATIENCE)
+    let now = Instant::now();
+    Watch::new(now, now + PATIENCE)
 }
 
 /// Waits for the answer to a granted request; while the upstream takes its time, the grant is watched.
@@ -57,14 +57,14 @@ pub(super) async fn under_lease<A>(
 where
     A: Future<Output = Result<Response<UpstreamBody>, UpstreamError>>,
 {
-    let Grant::Member(route, principal) = grant else {
-        return Ok(answer.await?);
-    };
     tokio::select! {
         biased;
         sent = &mut answer => return Ok(sent?),
-        () = sleep_until(watch.time()) => watch.is_over(),
+        () = core.patience.until(watch.time()) => watch.is_over(),
     }
+    let Grant::Member(route, principal) = grant else {
+        return Ok(answer.await?);
+    };
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
     let _listed = core.gateway.open_streams.enter(Kind::Request, tag(), grant);
     // Boxed: rare, and its future would be a large part of every request's.
@@ -223,7 +223,7 @@ async fn at(instant: Option<Instant>) {
 pub(super) struct ClientSide {
     pub(super) upgrade: OnUpgrade,
     pub(super) reset: fn(Upgraded),
-    pub(super) hold: Box<dyn Any + Send>,
+    pub(super) in_progress: InProgress,
 }
 
 /// Carries a WebSocket in a task of its own, and answers the client's handshake.
@@ -237,7 +237,7 @@ pub(super) fn tunnel(
     let ClientSide {
         upgrade,
         reset,
-        hold,
+        in_progress,
     } = client;
     let upstream = hyper::upgrade::on(&mut response);
     let (blocker, core) = (core.drain.blocker(), Rc::clone(core));
@@ -292,7 +292,7 @@ pub(super) fn tunnel(
             EndedBy::Lease(end) => format!("{} {}", end.code, end.reason),
         });
         closed(&core, line, started);
-        drop((hold, blocker));
+        drop((in_progress, blocker));
     });
     let (mut head, _) = response.into_parts();
     head.status = StatusCode::SWITCHING_PROTOCOLS;
@@ -305,10 +305,11 @@ pub(super) fn watch_body(
     response: Response<ResponseBody>,
     decided: Decided,
     line: Line,
-    hold: Box<dyn Any + Send>,
+    in_progress: InProgress,
 ) -> Response<ResponseBody> {
     let Decided { grant, watch, .. } = decided;
-    let blocker = core.drain.blocker();
+    // The end of the process waits for the connection that it is sent on.
+    let held = (in_progress, watch);
     let short = response
         .body()
         .size_hint()
@@ -318,9 +319,9 @@ pub(super) fn watch_body(
     let (route, principal) = match &grant {
         Grant::Member(route, principal) if !short => (route, principal),
         Grant::Public(..) if endless => {
-            return end_at_drain(core, response, (hold, watch, blocker));
+            return end_at_drain(core, response, held);
         }
-        _ => return response.map(|body| body.holding((hold, watch, blocker))),
+        _ => return response.map(|body| body.holding(held)),
     };
     let standing = Standing::of(principal, route);
     let (kind, tag) = (if endless { Kind::Sse } else { Kind::Body }, tag(&line));
@@ -347,18 +348,19 @@ pub(super) fn watch_body(
             scissors.now();
         }
     });
+    // Its own line is still to be written when the connection has ended.
+    let blocker = core.drain.blocker();
     let (core, started) = (Rc::clone(core), Instant::now());
     response.map(|body| {
-        body.cut_by(signal)
-            .holding((hold, watch, blocker))
-            .on_end(move |_| {
-                task.abort();
-                if watched.is_stream.get() {
-                    let mut line = line;
-                    line.reason = watched.reason.get().unwrap_or(line.reason);
-                    closed(&core, line, started);
-                }
-            })
+        body.cut_by(signal).holding(held).on_end(move |_| {
+            task.abort();
+            if watched.is_stream.get() {
+                let mut line = line;
+                line.reason = watched.reason.get().unwrap_or(line.reason);
+                closed(&core, line, started);
+            }
+            drop(blocker);
+        })
     })
 }
 

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::core::Place;
-use super::deadline::{Abort, Activity, Deadlined, InProgress, Timeouts};
+use super::deadline::{Abort, Activity, Deadlined, Timeouts};
 use super::proxy::announced;
 use super::sending::{self, Sending};
 use super::tls::Certificates;
@@ -284,13 +284,14 @@ impl Service<Request<Incoming>> for Serve {
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let in_progress: InProgress = self.activity.begin();
+        let in_progress = self.activity.begin();
         let (door, info) = (Rc::clone(&self.door), Rc::clone(&self.info));
         // Once for each request, in their order: hyper calls this before it reads the next head.
         let fault = self.heads.as_ref().and_then(Heads::next_fault);
         let heads = self.heads.clone();
         let (version, activity) = (request.version(), Arc::clone(&self.activity));
         let reset = self.reset;
+        let (mut head, body) = request.into_parts();
         Box::pin(async move {
             let certificate =
                 |name: &str| door.tls.as_ref().and_then(|(_, tls)| tls.index_of(name));
@@ -299,10 +300,10 @@ impl Service<Request<Incoming>> for Serve {
                 info: &info,
                 certificate: &certificate,
                 fault,
-                hold: Box::new(in_progress),
+                in_progress,
                 reset,
             };
-            let response = gateway::serve(&door.core, request, arrival).await;
+            let response = gateway::serve(&door.core, &mut head, body, arrival).await;
             if let (StatusCode::SWITCHING_PROTOCOLS, Some(heads)) = (response.status(), heads) {
                 heads.stop();
             }

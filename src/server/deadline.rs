@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
+use crate::gateway::{Counts, InProgress};
 use crate::net::{SMALL, gather};
 
 /// A socket that can be made to end by a reset when it is dropped.
@@ -70,16 +71,12 @@ pub(super) struct Activity {
     broken: AtomicBool,
 }
 
-/// One request in progress; dropping it ends it.
-#[derive(Debug)]
-pub(super) struct InProgress(Arc<Activity>);
-
 impl Activity {
     /// Begins a request.
     pub(super) fn begin(self: &Arc<Self>) -> InProgress {
         self.in_progress.fetch_add(1, Relaxed);
         self.served.store(true, Relaxed);
-        InProgress(Arc::clone(self))
+        InProgress::begun(Arc::clone(self) as _)
     }
 
     /// A response broke off whose end would be the end of the connection.
@@ -88,9 +85,9 @@ impl Activity {
     }
 }
 
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        self.0.in_progress.fetch_sub(1, Relaxed);
+impl Counts for Activity {
+    fn ended(&self) {
+        self.in_progress.fetch_sub(1, Relaxed);
     }
 }
 

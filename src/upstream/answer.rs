@@ -27,18 +27,25 @@ pub(super) enum Failed {
 /// later deadline needs no timer of its own, which hardly any request lives to see.
 #[derive(Debug)]
 pub struct Watch {
+    since: Instant,
     until: Instant,
     over: Cell<bool>,
 }
 
 impl Watch {
-    /// A promise until then.
+    /// A promise that is made now, for a request that is sent at once, until then.
     #[must_use]
-    pub const fn until(until: Instant) -> Self {
+    pub const fn new(now: Instant, until: Instant) -> Self {
         Self {
+            since: now,
             until,
             over: Cell::new(false),
         }
+    }
+
+    /// When it was made.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
     }
 
     /// Until when.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::answer::{Failed, Watch, head_of};
 use super::body::{Holder, UpstreamBody};
@@ -57,10 +57,18 @@ impl<'a> Attempts<'a> {
     ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<'a> {
         async move {
             let (mut fresh, mut dead) = (!self.target.reuse, 0);
+            // The first attempt begins with the watch; the clock is not asked again.
+            let mut began = self.watch.map(Watch::since);
             loop {
-                let (key, mut connection) = self.checkout_h1(fresh).await?;
+                let now = began.take().unwrap_or_else(Instant::now);
+                let (key, mut connection) = self.checkout_h1(fresh, now).await?;
                 let again = connection.reused && self.may_retry_stale();
-                self.progress.restart();
+                if connection.reused {
+                    self.progress.restart(now);
+                } else {
+                    // Connecting took its time.
+                    self.progress.restart(Instant::now());
+                }
                 let answer = std::pin::pin!(connection.send(request, again));
                 let driver = Some(&mut connection.driver);
                 let answered = head_of(answer, driver, &self.progress, self.timeouts, self.watch);
@@ -110,7 +118,7 @@ impl<'a> Attempts<'a> {
             let (lease, reused) = self.checkout_h2().await?;
             let again = reused && self.may_retry_stale() && self.idempotent;
             let spare = again.then(|| spare::copy(&request));
-            self.progress.restart();
+            self.progress.restart(Instant::now());
             let answer = std::pin::pin!(lease.sender().try_send_request(request));
             let answered = head_of(answer, None, &self.progress, self.timeouts, self.watch);
             let mut error = match answered.await {
@@ -140,11 +148,11 @@ impl<'a> Attempts<'a> {
     }
 
     /// An idle connection, or (always, when `fresh`) a new one.
-    async fn checkout_h1(&mut self, fresh: bool) -> Result<(Key, H1), UpstreamError> {
+    async fn checkout_h1(&mut self, fresh: bool, now: Instant) -> Result<(Key, H1), UpstreamError> {
         loop {
             let server = self.pool.next_server();
             let key = (server, self.sharers.clone());
-            if !fresh && let Some(connection) = self.pool.take(&key) {
+            if !fresh && let Some(connection) = self.pool.take(&key, now) {
                 self.pool.mark(server, true);
                 return Ok((key, connection));
             }

@@ -92,8 +92,8 @@ impl Progress {
     }
 
     /// The request leaves anew.
-    pub(super) fn restart(&self) {
-        self.since.set(Some(Instant::now()));
+    pub(super) fn restart(&self, now: Instant) {
+        self.since.set(Some(now));
     }
 
     fn pass(&self, turn: Turn) {

@@ -115,10 +115,9 @@ impl Pool {
     }
 
     /// The youngest idle connection that is still good.
-    pub(super) fn take(&self, key: &Key) -> Option<H1> {
+    pub(super) fn take(&self, key: &Key, now: Instant) -> Option<H1> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(key)?;
-        let now = Instant::now();
         let mut found = None;
         while let Some(Idle {
             connection,

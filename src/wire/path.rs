@@ -76,6 +76,15 @@ impl CanonicalPath {
         }
     }
 
+    /// The target as it came, where that is this path with this query to the byte.
+    #[must_use]
+    pub fn as_sent(&self, query: Option<&str>) -> Option<&PathAndQuery> {
+        match &self.text {
+            Text::Wire(target) if target.query() == query => Some(target),
+            _ => None,
+        }
+    }
+
     /// Which forms with a second reading it holds.
     #[must_use]
     pub const fn forms(&self) -> PathAllowances {

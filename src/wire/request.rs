@@ -31,7 +31,8 @@ pub(crate) const METHOD_OVERRIDES: [HeaderName; 3] = [
 
 /// A request that has one reading. Its headers are as the client sent them.
 pub struct RawRequest {
-    parts: RawParts,
+    /// Boxed: it is handed on from room to room, until its parts become the upstream's request.
+    parts: Box<RawParts>,
 }
 
 /// What [`RawRequest::into_parts`] hands to the sanitiser.
@@ -73,20 +74,20 @@ pub struct RawParts {
 }
 
 impl RawRequest {
-    /// Reads the head of a request. `has_body` says whether the body that came with it can still
-    /// yield anything.
+    /// Reads the head of a request, and takes out of it what is kept. `has_body` says whether the body
+    /// that came with it can still yield anything.
     pub fn read(
-        head: Parts,
+        head: &mut Parts,
         has_body: bool,
         connection: &ConnectionInfo,
         limits: &Limits,
         request_id_header: &HeaderName,
     ) -> Result<Self, Box<Unreadable>> {
         let source = Source::of(&head.headers, connection, request_id_header);
-        match checked(&head, has_body, &source, limits, &connection.memo) {
+        match checked(head, has_body, &source, limits, &connection.memo) {
             Ok(reading) => Ok(Self {
-                parts: RawParts {
-                    method: head.method,
+                parts: Box::new(RawParts {
+                    method: std::mem::take(&mut head.method),
                     version: head.version,
                     scheme: reading.scheme,
                     host: reading.host,
@@ -97,7 +98,7 @@ impl RawRequest {
                     } else {
                         Cookies::default()
                     },
-                    headers: head.headers,
+                    headers: std::mem::take(&mut head.headers),
                     client: source.client,
                     proxies: source.proxies,
                     peer: connection.peer.ip().to_canonical(),
@@ -107,7 +108,7 @@ impl RawRequest {
                     content_length: reading.content_length,
                     has_body,
                     seen: reading.seen,
-                },
+                }),
             }),
             Err(error) => Err(Box::new(unreadable(head, error, source))),
         }
@@ -116,7 +117,7 @@ impl RawRequest {
     /// Refuses a head in which [`Heads`](super::Heads) has seen what hyper hides.
     #[must_use]
     pub fn refuse(
-        head: Parts,
+        head: &mut Parts,
         error: WireError,
         connection: &ConnectionInfo,
         request_id_header: &HeaderName,
@@ -283,7 +284,7 @@ impl RawRequest {
 
     /// Gives everything to the sanitiser.
     #[must_use]
-    pub fn into_parts(self) -> RawParts {
+    pub fn into_parts(self) -> Box<RawParts> {
         self.parts
     }
 
@@ -306,13 +307,13 @@ impl fmt::Debug for RawRequest {
     }
 }
 
-fn unreadable(head: Parts, error: WireError, source: Source) -> Unreadable {
+fn unreadable(head: &mut Parts, error: WireError, source: Source) -> Unreadable {
     Unreadable {
         error,
         path: shown(head.uri.path()),
         wants_html: accept::wants_html(&head.headers),
         origin: only(&head.headers, &ORIGIN).ok().flatten().cloned(),
-        method: head.method,
+        method: std::mem::take(&mut head.method),
         version: head.version,
         request_id: source.request_id,
         client: source.client,

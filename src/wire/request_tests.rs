@@ -41,9 +41,9 @@ fn head(method: &str, target: &str, version: Version, lines: &[(&str, &str)]) ->
     request.body(()).unwrap().into_parts().0
 }
 
-fn read_head(head: Parts, has_body: bool) -> Result<RawRequest, Box<Unreadable>> {
+fn read_head(mut head: Parts, has_body: bool) -> Result<RawRequest, Box<Unreadable>> {
     let connection = connection("192.0.2.1:4000");
-    RawRequest::read(head, has_body, &connection, &limits(), &REQUEST_ID)
+    RawRequest::read(&mut head, has_body, &connection, &limits(), &REQUEST_ID)
 }
 
 fn get(target: &str, lines: &[(&str, &str)]) -> Result<RawRequest, WireError> {
@@ -278,8 +278,8 @@ fn b13_only_a_trusted_peer_speaks_for_the_client() {
         ("x-request-id", "theirs"),
     ];
     let read = |peer| {
-        let head = head("GET", "/", Version::HTTP_11, &lines);
-        RawRequest::read(head, false, &connection(peer), &limits(), &REQUEST_ID).unwrap()
+        let mut head = head("GET", "/", Version::HTTP_11, &lines);
+        RawRequest::read(&mut head, false, &connection(peer), &limits(), &REQUEST_ID).unwrap()
     };
     let believed = read("10.0.0.1:4000");
     assert_eq!(believed.client().to_string(), "6.6.6.6");

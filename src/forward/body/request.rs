@@ -47,7 +47,7 @@ pub enum RequestBody {
 impl RequestBody {
     /// No body, whatever the client sent.
     pub fn empty() -> (Self, BodyWatch) {
-        (Self::Empty, BodyWatch(Watched::new(Some(Ok(())))))
+        (Self::Empty, BodyWatch(None))
     }
 
     /// The client's body, which came over `version`. A declared length above the limit is refused
@@ -64,7 +64,7 @@ impl RequestBody {
         if incoming.size_hint().lower() > left {
             return Err(BodyFault::TooLarge);
         }
-        let watched = Watched::new(None);
+        let watched = Rc::new(Watched::default());
         let upload = Upload {
             incoming,
             tells_end: version == Version::HTTP_2,
@@ -73,7 +73,7 @@ impl RequestBody {
             reserved: Arc::clone(&rules.reserved),
             watched: Rc::clone(&watched),
         };
-        Ok((Self::Client(Box::new(upload)), BodyWatch(watched)))
+        Ok((Self::Client(Box::new(upload)), BodyWatch(Some(watched))))
     }
 }
 
@@ -128,45 +128,54 @@ pub fn frame(
 }
 
 /// How a request body fares, for whoever answers the client. Dropping it ends the upload.
+/// There is nothing to watch where there is no body.
 #[must_use = "dropping it breaks the upload off"]
-pub struct BodyWatch(Rc<Watched>);
+pub struct BodyWatch(Option<Rc<Watched>>);
 
 impl BodyWatch {
     /// Bytes that have passed.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.bytes.get()
+        self.0.as_ref().map_or(0, |watched| watched.bytes.get())
     }
 
     /// Whether the body has passed whole.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.0.end.get() == Some(Ok(()))
+        self.end() == Some(Ok(()))
     }
 
     /// What broke it off; `None` while it flows, when it is whole, and when the upstream did not
     /// want the rest.
     pub fn fault(&self) -> Option<BodyFault> {
-        self.0.end.get().and_then(Result::err).flatten()
+        self.end().and_then(Result::err).flatten()
     }
 
     /// Waits until no more of it will pass, for whatever reason. One waiter at a time.
     pub async fn ended(&self) {
+        let Some(watched) = &self.0 else { return };
         poll_fn(|cx| {
-            if self.0.end.get().is_some() {
+            if watched.end.get().is_some() {
                 return Poll::Ready(());
             }
-            self.0.waiter.set(Some(cx.waker().clone()));
+            watched.waiter.set(Some(cx.waker().clone()));
             Poll::Pending
         })
         .await;
+    }
+
+    fn end(&self) -> Option<End> {
+        self.0
+            .as_ref()
+            .map_or(Some(Ok(())), |watched| watched.end.get())
     }
 }
 
 impl Drop for BodyWatch {
     fn drop(&mut self) {
-        self.0.abandoned.set(true);
-        if let Some(waker) = self.0.sender.take() {
+        let Some(watched) = &self.0 else { return };
+        watched.abandoned.set(true);
+        if let Some(waker) = watched.sender.take() {
             waker.wake();
         }
     }
@@ -176,6 +185,7 @@ impl Drop for BodyWatch {
 type End = Result<(), Option<BodyFault>>;
 
 /// What a body and its watch share, on one thread.
+#[derive(Default)]
 struct Watched {
     bytes: Cell<u64>,
     end: Cell<Option<End>>,
@@ -187,16 +197,6 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(end: Option<End>) -> Rc<Self> {
-        Rc::new(Self {
-            bytes: Cell::new(0),
-            end: Cell::new(end),
-            abandoned: Cell::new(false),
-            sender: Cell::new(None),
-            waiter: Cell::new(None),
-        })
-    }
-
     fn end(&self, end: End) {
         if self.end.get().is_none() {
             self.end.set(Some(end));

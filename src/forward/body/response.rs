@@ -4,7 +4,6 @@
 //! longer wanted it. What it holds on to (the upstream connection, a permit) is let go at that
 //! moment, not when hyper forgets the body.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -41,13 +40,13 @@ pub struct BodyEnd {
     pub outcome: Outcome,
 }
 
-/// What is sent to the client as the body.
-pub struct ResponseBody<B: UpstreamSource> {
+/// What is sent to the client as the body; `H` is what it can hold on to until it has ended.
+pub struct ResponseBody<B: UpstreamSource, H = ()> {
     source: Source<B>,
     bytes: u64,
     ended: Option<Outcome>,
     on_end: Option<Box<dyn FnOnce(BodyEnd)>>,
-    guard: Option<Box<dyn Any>>,
+    held: Option<H>,
 }
 
 /// What an upstream's body must be: the room that talks to upstreams has its own type.
@@ -70,7 +69,7 @@ struct Download<B> {
     reserved: Arc<Reserved>,
 }
 
-impl<B: UpstreamSource> ResponseBody<B> {
+impl<B: UpstreamSource, H> ResponseBody<B, H> {
     /// No body.
     pub const fn empty() -> Self {
         Self::of(Source::Empty)
@@ -119,10 +118,10 @@ impl<B: UpstreamSource> ResponseBody<B> {
         self
     }
 
-    /// Holds on to `guard` until the body has ended.
+    /// Holds on to this until the body has ended.
     #[must_use]
-    pub fn holding(mut self, guard: impl Any) -> Self {
-        self.guard = Some(Box::new(guard));
+    pub fn holding(mut self, held: H) -> Self {
+        self.held = Some(held);
         self
     }
 
@@ -132,7 +131,7 @@ impl<B: UpstreamSource> ResponseBody<B> {
             bytes: 0,
             ended: None,
             on_end: None,
-            guard: None,
+            held: None,
         }
     }
 
@@ -147,7 +146,7 @@ impl<B: UpstreamSource> ResponseBody<B> {
                 outcome,
             });
         }
-        self.guard = None;
+        self.held = None;
     }
 
     fn broken(&mut self, fault: BodyFault) -> Poll<Piece> {
@@ -250,7 +249,7 @@ impl<B: UpstreamSource> Download<B> {
     }
 }
 
-impl<B: UpstreamSource> Body for ResponseBody<B> {
+impl<B: UpstreamSource, H: Unpin> Body for ResponseBody<B, H> {
     type Data = Bytes;
     type Error = BodyFault;
 
@@ -276,7 +275,7 @@ impl<B: UpstreamSource> Body for ResponseBody<B> {
     }
 }
 
-impl<B: UpstreamSource> Drop for ResponseBody<B> {
+impl<B: UpstreamSource, H> Drop for ResponseBody<B, H> {
     fn drop(&mut self) {
         // A body without a byte is never polled.
         let outcome = if self.source.is_over() {
@@ -288,7 +287,7 @@ impl<B: UpstreamSource> Drop for ResponseBody<B> {
     }
 }
 
-impl<B: UpstreamSource> std::fmt::Debug for ResponseBody<B> {
+impl<B: UpstreamSource, H> std::fmt::Debug for ResponseBody<B, H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ResponseBody({} bytes so far)", self.bytes)
     }

@@ -30,7 +30,7 @@ async fn answered(bytes: &str) -> (Incoming, DuplexStream) {
     (response.into_body(), upstream)
 }
 
-fn upstream(incoming: Incoming, ends: &Ends) -> ResponseBody<Incoming> {
+fn upstream(incoming: Incoming, ends: &Ends) -> ResponseBody<Incoming, Rc<()>> {
     let ends = Rc::clone(ends);
     let idle = Some(Duration::from_secs(5));
     ResponseBody::upstream(incoming, Version::HTTP_11, idle, Arc::new(reserved()))

@@ -24,7 +24,8 @@ async fn a_task_that_has_used_up_its_turn_gets_its_answer() {
                 for _ in 0..20 * steps {
                     sender.send(()).unwrap();
                 }
-                let watch = Watch::until(tokio::time::Instant::now() + LONG);
+                let now = tokio::time::Instant::now();
+                let watch = Watch::new(now, now + LONG);
                 let mut fetching = Box::pin(async {
                     let answer = pools.dispatch(get("/"), Some(&watch)).await.unwrap();
                     text(answer).await

@@ -89,9 +89,9 @@ pub fn connection() -> ConnectionInfo {
 }
 
 /// Reads a head as the gateway does.
-pub fn read(head: Parts, has_body: bool, config: &Config) -> Result<RawRequest, Box<Unreadable>> {
+pub fn read(mut head: Parts, has_body: bool, config: &Config) -> Result<RawRequest, Box<Unreadable>> {
     let id = HeaderName::from_static("x-request-id");
-    RawRequest::read(head, has_body, &connection(), &config.limits, &id)
+    RawRequest::read(&mut head, has_body, &connection(), &config.limits, &id)
 }
 
 /// A head with this method and target; `None` where they cannot be one.

@@ -1,0 +1,181 @@
+//! Patience: requests whose answer takes long are looked at again, all of a core's by one timer.
+//!
+//! A timer for each would be set and taken back with every request, and hardly one is ever needed.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Between two looks at who has waited long enough, which is how late the longest wait can end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// One core's requests that wait. Must be used within its runtime.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    places: RefCell<Places>,
+    looking: Cell<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    all: Vec<Option<Waiting>>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    due: Instant,
+    waker: Waker,
+    over: bool,
+}
+
+/// Ends when its time has come.
+#[derive(Debug)]
+#[must_use = "nothing waits until it is polled"]
+pub(super) struct Wait<'a> {
+    patience: &'a Rc<Patience>,
+    due: Instant,
+    place: Option<usize>,
+}
+
+impl Patience {
+    /// A wait until `due`, or a little longer.
+    pub(super) const fn until(self: &Rc<Self>, due: Instant) -> Wait<'_> {
+        Wait {
+            patience: self,
+            due,
+            place: None,
+        }
+    }
+
+    fn enter(self: &Rc<Self>, due: Instant, waker: Waker) -> usize {
+        let waiting = Some(Waiting {
+            due,
+            waker,
+            over: false,
+        });
+        let mut places = self.places.borrow_mut();
+        let free = places.free.pop();
+        let place = free.unwrap_or(places.all.len());
+        match places.all.get_mut(place) {
+            Some(empty) => *empty = waiting,
+            None => places.all.push(waiting),
+        }
+        drop(places);
+        if !self.looking.replace(true) {
+            tokio::task::spawn_local(Rc::clone(self).look());
+        }
+        place
+    }
+
+    /// Runs as long as anybody waits.
+    async fn look(self: Rc<Self>) {
+        loop {
+            sleep(LOOK).await;
+            let now = Instant::now();
+            let mut places = self.places.borrow_mut();
+            if places.free.len() == places.all.len() {
+                *places = Places::default();
+                self.looking.set(false);
+                return;
+            }
+            for waiting in places.all.iter_mut().flatten() {
+                if waiting.due <= now && !waiting.over {
+                    waiting.over = true;
+                    waiting.waker.wake_by_ref();
+                }
+            }
+        }
+    }
+}
+
+impl Future for Wait<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(place) = self.place else {
+            self.place = Some(self.patience.enter(self.due, cx.waker().clone()));
+            return Poll::Pending;
+        };
+        let mut places = self.patience.places.borrow_mut();
+        let Some(Some(waiting)) = places.all.get_mut(place) else {
+            return Poll::Pending;
+        };
+        if waiting.over {
+            return Poll::Ready(());
+        }
+        waiting.waker.clone_from(cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let Some(place) = self.place else { return };
+        let mut places = self.patience.places.borrow_mut();
+        if let Some(waiting) = places.all.get_mut(place) {
+            *waiting = None;
+            places.free.push(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::task::LocalSet;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn every_wait_ends_in_its_time() {
+        let run = async {
+            let patience = Rc::<Patience>::default();
+            let began = Instant::now();
+            let ended = |after: Duration| {
+                let patience = Rc::clone(&patience);
+                tokio::task::spawn_local(async move {
+                    patience.until(Instant::now() + after).await;
+                    began.elapsed()
+                })
+            };
+            let (short, long) = (ended(SECOND), ended(10 * SECOND));
+            let (short, long) = (short.await.unwrap(), long.await.unwrap());
+            assert!((SECOND..SECOND + 2 * LOOK).contains(&short), "{short:?}");
+            assert!(
+                (10 * SECOND..10 * SECOND + 2 * LOOK).contains(&long),
+                "{long:?}"
+            );
+            // After a pause with nobody it looks again.
+            sleep(SECOND).await;
+            assert!(!patience.looking.get());
+            let again = Instant::now();
+            patience.until(again + SECOND).await;
+            assert!((SECOND..SECOND + 2 * LOOK).contains(&again.elapsed()));
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_free_again_once_its_wait_is_given_up() {
+        let run = async {
+            let patience = Rc::<Patience>::default();
+            for _ in 0..3 {
+                let mut one = std::pin::pin!(patience.until(Instant::now() + SECOND));
+                let mut two = std::pin::pin!(patience.until(Instant::now() + 3 * SECOND));
+                tokio::select! {
+                    biased;
+                    () = &mut one => {}
+                    () = &mut two => panic!("the later one ended first"),
+                }
+            }
+            assert_eq!(patience.places.borrow().all.len(), 2);
+        };
+        LocalSet::new().run_until(run).await;
+    }
+}
