@@ -5,8 +5,9 @@
     benches/instructions/run.py --accept    # count, and keep what was counted as the new figures
     benches/instructions/run.py --profile   # also print where they go
 
-Times are noise on a shared machine; instructions are not. The gateway (profile `counted`, which is
-`optimised` where requests pass) runs under valgrind's callgrind with one core; after a warm-up one
+Times are noise on a shared machine; instructions are not. The gateway (built with profile.toml:
+optimised where requests pass; it takes the place of target/debug/countersign until the next build) runs
+under valgrind's callgrind with one core; after a warm-up one
 keep-alive client sends PARTS times REQUESTS requests one after the other, and what the process executed
 in each part is divided by its requests: everything from accepting bytes to writing the audit line, in user
 space; also over TLS 1.3 and over HTTP/2. What goes on by the clock (the audit writer gathers lines for
@@ -58,8 +59,8 @@ def main() -> int:
         return 2
     binary = options.binary and options.binary.resolve()
     if binary is None:
-        subprocess.run(["cargo", "build", "--profile", "counted", "--locked", "--bin", "countersign"], cwd=ROOT, check=True)
-        binary = ROOT / "target/counted/countersign"
+        subprocess.run(["cargo", "build", "--config", HERE / "profile.toml", "--locked", "--bin", "countersign"], cwd=ROOT, check=True)
+        binary = ROOT / "target/debug/countersign"
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     counted, worse = {}, []
     for name, case in CASES.items():
