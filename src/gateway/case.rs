@@ -239,16 +239,18 @@ impl Case {
     }
 
     /// The line of a request that was let through and given up by the client before its answer;
-    /// 499 as nginx logs it.
+    /// 499 as nginx logs it. None where it has its line.
     pub(super) fn abandoned(&mut self, warn_age: Option<Duration>) -> Option<Line> {
         let status = StatusCode::from_u16(499).ok()?;
-        let mut line = self.allowed(self.granted?, status, warn_age);
+        let reason = self.granted?;
+        let mut line = self.allowed(reason, status, warn_age);
         line.detail = Some("the client went away before the answer".to_owned());
         Some(line)
     }
 
     /// Takes what it says out of the case.
     fn line(&mut self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
+        self.granted = None;
         let instant = Instant::now();
         let duration = instant.saturating_duration_since(self.started);
         let now = match self.at {

@@ -11,8 +11,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Between two looks at who has waited long enough, which is how late the longest wait can end.
+use crate::upstream::LATE;
+
+/// Between two looks at who has waited long enough, which is how late a wait can end: well before
+/// whoever was promised another look stops counting on it.
 const LOOK: Duration = Duration::from_millis(100);
+const _: () = assert!(LOOK.as_millis() < LATE.as_millis());
 
 /// One core's requests that wait. Must be used within its runtime.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,6 +15,9 @@ use super::drive::Driver;
 use super::error::UpstreamError;
 use super::outgoing::{Progress, RequestBody, Turn};
 use crate::config::UpstreamTimeouts;
+
+/// How late the promise of a [`Watch`] may be kept.
+pub const LATE: Duration = Duration::from_millis(200);
 
 /// Why an attempt brought no response.
 pub(super) enum Failed {
@@ -59,8 +63,9 @@ impl Watch {
         self.over.set(true);
     }
 
+    /// Whether who waits is there again before this deadline.
     fn covers(&self, deadline: Instant) -> bool {
-        !self.over.get() && deadline > self.until
+        !self.over.get() && deadline > self.until + LATE
     }
 }
 
@@ -102,6 +107,12 @@ where
                 && let Poll::Ready(answered) = poll(cx)
             {
                 return Poll::Ready(Some(answered));
+            }
+            // The upload may have ended, whose deadline was a later one.
+            progress.wake_at_end(cx);
+            let due = limit(progress.turn());
+            if due < sleep.deadline() {
+                sleep.as_mut().reset(due);
             }
             sleep.as_mut().poll(cx).map(|()| None)
         });

@@ -60,15 +60,9 @@ impl<'a> Attempts<'a> {
             // The first attempt begins with the watch; the clock is not asked again.
             let mut began = self.watch.map(Watch::since);
             loop {
-                let now = began.take().unwrap_or_else(Instant::now);
-                let (key, mut connection) = self.checkout_h1(fresh, now).await?;
+                let (key, mut connection, now) = self.checkout_h1(fresh, began.take()).await?;
                 let again = connection.reused && self.may_retry_stale();
-                if connection.reused {
-                    self.progress.restart(now);
-                } else {
-                    // Connecting took its time.
-                    self.progress.restart(Instant::now());
-                }
+                self.progress.restart(now);
                 let answer = std::pin::pin!(connection.send(request, again));
                 let driver = Some(&mut connection.driver);
                 let answered = head_of(answer, driver, &self.progress, self.timeouts, self.watch);
@@ -147,18 +141,28 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// An idle connection, or (always, when `fresh`) a new one.
-    async fn checkout_h1(&mut self, fresh: bool, now: Instant) -> Result<(Key, H1), UpstreamError> {
+    /// An idle connection, or (always, when `fresh`) a new one, and the time then. `began`: the time now,
+    /// where it is known.
+    async fn checkout_h1(
+        &mut self,
+        fresh: bool,
+        mut began: Option<Instant>,
+    ) -> Result<(Key, H1, Instant), UpstreamError> {
         loop {
+            // Whatever was waited for below has taken its time.
+            let now = began.take().unwrap_or_else(Instant::now);
             let server = self.pool.next_server();
             let key = (server, self.sharers.clone());
             if !fresh && let Some(connection) = self.pool.take(&key, now) {
                 self.pool.mark(server, true);
-                return Ok((key, connection));
+                return Ok((key, connection, now));
             }
             // Boxed: rare, and its future would be most of every request's.
             match Box::pin(self.connect(server)).await {
-                Ok(link) => return Ok((key, Box::pin(H1::start(link)).await?)),
+                Ok(link) => {
+                    let connection = Box::pin(H1::start(link)).await?;
+                    return Ok((key, connection, Instant::now()));
+                }
                 Err(error) => self.after_connect_failure(error)?,
             }
         }

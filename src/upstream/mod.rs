@@ -33,7 +33,7 @@ mod tunnel;
 #[cfg(test)]
 mod tests;
 
-pub use answer::Watch;
+pub use answer::{LATE, Watch};
 pub use body::{BodyError, UpstreamBody};
 pub use error::UpstreamError;
 pub use frames::{FrameTracker, close_frame};

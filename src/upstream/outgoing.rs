@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -68,11 +68,12 @@ pub(super) enum Turn {
 }
 
 /// How far a request's body has got; shared by the body and its sender, on one thread.
-#[derive(Debug)]
 pub(super) struct Progress {
     turn: Cell<Turn>,
     /// `None` before it leaves.
     since: Cell<Option<Instant>>,
+    /// The task that waits for the answer, which a deadline of its own begins for when the body ends.
+    waiter: Cell<Option<Waker>>,
 }
 
 impl Progress {
@@ -80,6 +81,7 @@ impl Progress {
         Rc::new(Self {
             turn: Cell::new(turn),
             since: Cell::new(None),
+            waiter: Cell::new(None),
         })
     }
 
@@ -96,9 +98,21 @@ impl Progress {
         self.since.set(Some(now));
     }
 
+    /// Wakes this task when the body has ended, where it has not.
+    pub(super) fn wake_at_end(&self, cx: &Context<'_>) {
+        if matches!(self.turn.get(), Turn::Client | Turn::Upstream) {
+            self.waiter.set(Some(cx.waker().clone()));
+        }
+    }
+
     fn pass(&self, turn: Turn) {
         self.turn.set(turn);
         self.since.set(Some(Instant::now()));
+        if matches!(turn, Turn::Done | Turn::Failed)
+            && let Some(waiter) = self.waiter.take()
+        {
+            waiter.wake();
+        }
     }
 }
 

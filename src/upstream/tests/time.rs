@@ -159,3 +159,60 @@ async fn a_tls_handshake_that_does_not_come_is_a_timeout() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_heads_deadline_begins_after_the_wait_for_another_server() {
+    core(async {
+        let (silent, first) = listen().await;
+        let (listener, second) = listen().await;
+        tokio::task::spawn_local(async move {
+            let mut held = Vec::new();
+            loop {
+                held.push(accept(&silent).await);
+            }
+        });
+        echo(listener);
+        let mut config = upstream(&[first, second]);
+        config.servers[0].tls = true;
+        let certificate = super::tls::Authority::new();
+        config.tls_ca = Some(certificate.ca_file());
+        let pools = pools(config);
+        let ask = || {
+            let mut request = get("/");
+            request.timeouts.connect = 4 * SHORT;
+            request.timeouts.response_head = 2 * SHORT;
+            pools.dispatch(request, None)
+        };
+        assert_eq!(text(ask().await.unwrap()).await.unwrap(), "0 /");
+        idle(&pools, 1).await;
+        // The first server is tried again, while the second one has a connection.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let answer = ask().await.map_err(|error| error.to_string());
+        assert_eq!(text(answer.unwrap()).await.unwrap(), "0 /");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_heads_deadline_begins_with_the_end_of_the_upload() {
+    core(async {
+        let (listener, address) = listen().await;
+        let pools = pools(upstream(&[address]));
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let body = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        let request = Request::post("/").header("transfer-encoding", "chunked");
+        let mut request = outgoing(request.body(StreamBody::new(body)).unwrap());
+        request.timeouts.response_head = SHORT;
+        let upload = async {
+            tokio::time::sleep(SHORT).await;
+            let frame = Frame::data(Bytes::from_static(b"x"));
+            sender.send(Ok::<_, std::io::Error>(frame)).unwrap();
+            drop(sender);
+        };
+        // Not only when the client would have been given up.
+        let answer = tokio::time::timeout(LONG / 2, pools.dispatch(request, None));
+        let ((), _stream, answer) = tokio::join!(upload, accept_request(&listener), answer);
+        assert_eq!(answer.unwrap().unwrap_err(), UpstreamError::Timeout);
+    })
+    .await;
+}
