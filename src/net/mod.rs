@@ -13,6 +13,6 @@ mod tls;
 mod url;
 
 pub use fetch::{FetchError, FetchLimits, Fetched, Fetcher};
-pub use gather::{SMALL, gather};
+pub use gather::gathered;
 pub use tls::{TlsError, TlsRoots};
 pub use url::{HttpUrl, UrlError};

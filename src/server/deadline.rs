@@ -26,7 +26,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
 use crate::gateway::{Counts, InProgress};
-use crate::net::{SMALL, gather};
+use crate::net::gathered;
 
 /// A socket that can be made to end by a reset when it is dropped.
 pub(super) trait Abort {
@@ -251,11 +251,11 @@ impl<S: AsyncWrite + Abort + Unpin> AsyncWrite for Deadlined<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut room = [0; SMALL];
-        if let Some(bytes) = gather(bufs, &mut room) {
-            return self.poll_write(cx, bytes);
-        }
         let this = self.get_mut();
+        let mut one = Pin::new(&mut *this);
+        if let Some(written) = gathered(bufs, |bytes| one.as_mut().poll_write(cx, bytes)) {
+            return written;
+        }
         let outcome = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
         this.watch_write(cx, outcome)
     }

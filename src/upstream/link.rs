@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::net::{SMALL, gather};
+use crate::net::gathered;
 
 /// Most room that a connection keeps for the head of its next request.
 const KEPT: usize = 4096;
@@ -215,11 +215,11 @@ impl AsyncWrite for Link {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut room = [0; SMALL];
-        if let Some(bytes) = gather(bufs, &mut room) {
-            return self.poll_write(cx, bytes);
-        }
         let this = self.get_mut();
+        let mut one = Pin::new(&mut *this);
+        if let Some(written) = gathered(bufs, |bytes| one.as_mut().poll_write(cx, bytes)) {
+            return written;
+        }
         this.gauge.keep(bufs.iter().map(|slice| &**slice));
         let written = ready!(match &mut this.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
