@@ -31,9 +31,8 @@ pub(crate) const EXPOSED: [&str; 4] = [
 ];
 
 /// Removes what ends at this hop and every name that only the gateway writes: identity, assertion,
-/// echo, request id, `X-Auth-Token-Stale`. Read the echo headers before.
-pub(crate) fn strip(headers: &mut HeaderMap, reserved: &Reserved) {
-    let seen = Seen::in_map(headers);
+/// echo, request id, `X-Auth-Token-Stale`. Read the echo headers before. `seen` says what `headers` have.
+pub(crate) fn strip(headers: &mut HeaderMap, seen: Seen, reserved: &Reserved) {
     hop::strip(headers, seen, reserved, Towards::Client);
     remove(headers, |name| reserved.is_own(name));
 }
@@ -191,7 +190,8 @@ mod tests {
             ("set-cookie", "b=2"),
             ("remote-user", "x"),
         ]);
-        strip(&mut headers, &reserved());
+        let seen = Seen::in_map(&headers);
+        strip(&mut headers, seen, &reserved());
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["remote-user", "server", "set-cookie"]);

@@ -12,7 +12,7 @@ use crate::forward::guard;
 use crate::reason::Reason;
 use crate::reject::Rejection;
 use crate::route::{Access, Matched};
-use crate::wire::RawRequest;
+use crate::wire::{RawRequest, Seen};
 
 impl Gateway {
     /// Holds the identity that the upstream says it acted as against the one it was given. On
@@ -58,9 +58,12 @@ impl Gateway {
             .filter(|_| upgraded)
             .filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
         let handshake: Vec<_> = handshake.collect();
-        guard::strip(headers, self.forwarder.reserved());
+        let seen = Seen::in_map(headers);
+        guard::strip(headers, seen, self.forwarder.reserved());
         headers.extend(handshake);
-        guard::expose(headers);
+        if seen.has(Seen::ACCESS_CONTROL_ALLOW_ORIGIN) {
+            guard::expose(headers);
+        }
         let route = &matched.route;
         let members = !matches!(route.access(), Access::Public(_)) && matched.preflight.is_none();
         if members && !route.config().cache_upstream {

@@ -315,7 +315,7 @@ pub(super) fn watch_body(
         .size_hint()
         .exact()
         .is_some_and(|length| length <= SHORT);
-    let endless = is_event_stream(response.headers());
+    let endless = !short && is_event_stream(response.headers());
     let (route, principal) = match &grant {
         Grant::Member(route, principal) if !short => (route, principal),
         Grant::Public(..) if endless => {

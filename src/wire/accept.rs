@@ -6,13 +6,9 @@ use http::{HeaderMap, HeaderName, Method};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Whether the client names `text/html`, and not below JSON.
+/// Whether the client names `text/html`, and not below JSON. Most requests name no kind of HTML at all
+/// ([`names_html`]); what they do name need not be weighed then.
 pub(super) fn wants_html(headers: &HeaderMap) -> bool {
-    // Most requests name no kind of HTML at all; what they do name need not be weighed then.
-    let mut lines = headers.get_all(ACCEPT).iter();
-    if !lines.any(|line| names_html(line.as_bytes())) {
-        return false;
-    }
     let html = quality(headers, |media| {
         media == "text/html" || media == "application/xhtml+xml"
     });
@@ -30,7 +26,8 @@ pub(super) fn is_navigation(headers: &HeaderMap, method: &Method) -> bool {
     }
 }
 
-fn names_html(line: &[u8]) -> bool {
+/// Whether a line of Accept names any kind of HTML.
+pub(super) fn names_html(line: &[u8]) -> bool {
     line.windows(4)
         .any(|word| word.eq_ignore_ascii_case(b"html"))
 }

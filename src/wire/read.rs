@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::header::ORIGIN;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
@@ -13,8 +13,9 @@ use super::error::WireError;
 use super::host::Host;
 use super::path::CanonicalPath;
 use super::peer::{self, Scheme};
-use super::request::SEC_FETCH_SITE;
-use super::{ConnectionInfo, Memo, RequestId, Seen, WebSocketHandshake, framing, upgrade, via};
+use super::{
+    ConnectionInfo, Memo, RequestId, Seen, WebSocketHandshake, accept, framing, upgrade, via,
+};
 use crate::config::Limits;
 
 /// What a header line costs beside its name and value: `: ` and CRLF.
@@ -68,12 +69,13 @@ pub(super) fn checked(
     memo: &Memo,
 ) -> Result<Reading, WireError> {
     let headers = &head.headers;
-    let seen = sizes(head, limits)?;
+    let Fields { seen, twice, host } = sizes(head, limits)?;
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(WireError::MethodNotAllowed);
     }
     let scheme = source.scheme?;
-    let host = host(head, scheme, memo)?;
+    once(twice, Seen::HOST)?;
+    let host = agreed(head, host, scheme, memo)?;
     let target = head.uri.path_and_query().ok_or(TARGET)?;
     let path = CanonicalPath::read(target)?;
     let content_length = if seen.has(FRAMING) {
@@ -81,14 +83,8 @@ pub(super) fn checked(
     } else {
         None
     };
-    for (field, name) in [
-        (Seen::AUTHORIZATION, &AUTHORIZATION),
-        (Seen::ORIGIN, &ORIGIN),
-        (Seen::SEC_FETCH_SITE, &SEC_FETCH_SITE),
-    ] {
-        if seen.has(field) {
-            only(headers, name)?;
-        }
+    for field in [Seen::AUTHORIZATION, Seen::ORIGIN, Seen::SEC_FETCH_SITE] {
+        once(twice, field)?;
     }
     if seen.has(Seen::ORIGIN)
         && headers
@@ -123,9 +119,18 @@ const FRAMING: Seen = Seen::CONTENT_LENGTH
 const TARGET: WireError =
     WireError::Malformed("a request target that is neither a path nor an http URL");
 
+/// What one look over the fields has found.
+struct Fields<'a> {
+    seen: Seen,
+    /// What stands on more than one line.
+    twice: Seen,
+    /// The last `Host`.
+    host: Option<&'a HeaderValue>,
+}
+
 /// Counts what came against the limits, and refuses what HTTP/2 lets through that HTTP/1 cannot
 /// carry: a value with a space at either end (RFC 9113, section 8.2.1). Gives what there is.
-fn sizes(head: &Parts, limits: &Limits) -> Result<Seen, WireError> {
+fn sizes<'a>(head: &'a Parts, limits: &Limits) -> Result<Fields<'a>, WireError> {
     let uri = &head.uri;
     let authority = uri
         .authority()
@@ -140,12 +145,19 @@ fn sizes(head: &Parts, limits: &Limits) -> Result<Seen, WireError> {
         return Err(WireError::HeadersTooLarge);
     }
     let mut size = 0;
-    let mut seen = Seen::default();
-    for (name, value) in &head.headers {
+    let (mut seen, mut twice, mut host) = (Seen::default(), Seen::default(), None);
+    for (name, line) in &head.headers {
         let name = name.as_str();
-        seen = seen.and(Seen::named(name));
-        size += name.len() + value.len() + LINE_OVERHEAD;
-        let value = value.as_bytes();
+        let field = Seen::named(name);
+        twice = twice.and(seen.also_in(field));
+        seen = seen.and(field);
+        size += name.len() + line.len() + LINE_OVERHEAD;
+        let value = line.as_bytes();
+        if field.has(Seen::HOST) {
+            host = Some(line);
+        } else if field.has(Seen::ACCEPT) && accept::names_html(value) {
+            seen = seen.and(Seen::HTML);
+        }
         let at_an_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
         if at_an_end(value.first()) || at_an_end(value.last()) {
             return Err(WireError::Malformed(
@@ -156,14 +168,32 @@ fn sizes(head: &Parts, limits: &Limits) -> Result<Seen, WireError> {
     if size > limits.header_size {
         return Err(WireError::HeadersTooLarge);
     }
-    Ok(seen)
+    Ok(Fields { seen, twice, host })
+}
+
+/// A field that may stand on one line alone.
+fn once(twice: Seen, field: Seen) -> Result<(), WireError> {
+    if !twice.has(field) {
+        return Ok(());
+    }
+    Err(WireError::Ambiguous(match field {
+        Seen::HOST => "two Host lines",
+        Seen::AUTHORIZATION => "two Authorization lines",
+        Seen::ORIGIN => "two Origin lines",
+        _ => "a header twice that may stand once",
+    }))
 }
 
 /// The one host that `Host`, `:authority` and an absolute-form target agree on (RFC 9112, sections
 /// 3.2 and 3.2.2; RFC 9113, section 8.3.1).
-fn host(head: &Parts, scheme: Scheme, memo: &Memo) -> Result<Host, WireError> {
+fn agreed(
+    head: &Parts,
+    host: Option<&HeaderValue>,
+    scheme: Scheme,
+    memo: &Memo,
+) -> Result<Host, WireError> {
     let uri = &head.uri;
-    let header = only(&head.headers, &HOST)?
+    let header = host
         .map(|value| memo.host(value.as_bytes(), scheme))
         .transpose()?;
     let target = match (uri.scheme_str(), uri.authority()) {

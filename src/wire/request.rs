@@ -264,14 +264,14 @@ impl RawRequest {
     /// Whether a browser is on its way to a page.
     #[must_use]
     pub fn is_navigation(&self) -> bool {
-        let names_any = Seen::ACCEPT.and(Seen::SEC_FETCH_MODE);
+        let names_any = Seen::HTML.and(Seen::SEC_FETCH_MODE);
         self.seen().has(names_any) && accept::is_navigation(self.headers(), self.method())
     }
 
     /// Whether the client would rather see HTML than JSON.
     #[must_use]
     pub fn wants_html(&self) -> bool {
-        self.seen().has(Seen::ACCEPT) && accept::wants_html(self.headers())
+        self.seen().has(Seen::HTML) && accept::wants_html(self.headers())
     }
 
     /// Whether the request asks to be treated as another method.

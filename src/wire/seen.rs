@@ -52,6 +52,12 @@ impl Seen {
     pub const UPGRADE: Self = Self(1 << 19);
     /// `via`
     pub const VIA: Self = Self(1 << 20);
+    /// `host`
+    pub const HOST: Self = Self(1 << 21);
+    /// `access-control-allow-origin`
+    pub const ACCESS_CONTROL_ALLOW_ORIGIN: Self = Self(1 << 22);
+    /// No field by itself: an `accept` that names some kind of HTML.
+    pub const HTML: Self = Self(1 << 23);
 
     /// Everything that a header map has of them.
     #[must_use]
@@ -72,6 +78,10 @@ impl Seen {
             },
             3 => match name {
                 "via" => Self::VIA,
+                _ => Self(0),
+            },
+            4 => match name {
+                "host" => Self::HOST,
                 _ => Self(0),
             },
             6 => match name {
@@ -122,6 +132,10 @@ impl Seen {
                 "sec-websocket-protocol" => Self::SEC_WEBSOCKET_PROTOCOL,
                 _ => Self(0),
             },
+            27 => match name {
+                "access-control-allow-origin" => Self::ACCESS_CONTROL_ALLOW_ORIGIN,
+                _ => Self(0),
+            },
             29 => match name {
                 "access-control-request-method" => Self::ACCESS_CONTROL_REQUEST_METHOD,
                 _ => Self(0),
@@ -136,6 +150,12 @@ impl Seen {
         Self(self.0 | other.0)
     }
 
+    /// What is in both sets.
+    #[must_use]
+    pub const fn also_in(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether any of `fields` is in it.
     #[must_use]
     pub const fn has(self, fields: Self) -> bool {
@@ -147,7 +167,7 @@ impl Seen {
 mod tests {
     use super::*;
 
-    const ALL: [(Seen, &str); 21] = [
+    const ALL: [(Seen, &str); 23] = [
         (Seen::ACCEPT, "accept"),
         (
             Seen::ACCESS_CONTROL_REQUEST_METHOD,
@@ -172,6 +192,11 @@ mod tests {
         (Seen::TRANSFER_ENCODING, "transfer-encoding"),
         (Seen::UPGRADE, "upgrade"),
         (Seen::VIA, "via"),
+        (Seen::HOST, "host"),
+        (
+            Seen::ACCESS_CONTROL_ALLOW_ORIGIN,
+            "access-control-allow-origin",
+        ),
     ];
 
     #[test]
@@ -185,7 +210,7 @@ mod tests {
             expected = expected.and(field);
             assert_eq!(Seen::in_map(&headers), expected, "{name}");
         }
-        for name in ["x-te", "host", "accept-encoding", "content-lengt_"] {
+        for name in ["x-te", "hosts", "accept-encoding", "content-lengt_"] {
             assert_eq!(Seen::named(name), Seen::default(), "{name}");
         }
     }
