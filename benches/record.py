@@ -46,7 +46,8 @@ def main() -> int:
     host = next(line.removeprefix("host: ") for line in version.splitlines() if line.startswith("host: "))
     with tempfile.TemporaryDirectory(prefix="countersign-profile-") as name:
         folder = pathlib.Path(name)
-        counts = folder / "counts"
+        # Always the same, so that what has been built is not built again.
+        counts = ROOT / "target/counting/counts"
         command = ["cargo", "build", "--release", "--locked", "--target", host, "--target-dir", "target/counting", "--bin", "countersign"]
         subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "CARGO_ENCODED_RUSTFLAGS": f"-Cprofile-generate={counts}"})
         # What the compiler itself has counted while it was built belongs to nobody.
