@@ -3,7 +3,7 @@
 //! TLS roots and client configurations ([`TlsRoots`]), URLs that the gateway itself asks
 //! ([`HttpUrl`]), and one small, capped HTTP client ([`Fetcher`]) for key sets, discovery and the
 //! http directory. Requests of clients never pass through here, and nothing here follows a URL that
-//! a client sent. What sockets have in common ([`gather`]) is here as well.
+//! a client sent. What sockets have in common ([`gathered`]) is here as well.
 
 mod fetch;
 mod gather;
