@@ -67,8 +67,8 @@ def profdata() -> str | None:
     sysroot = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip()
     own = [str(path) for path in pathlib.Path(sysroot).glob("lib/rustlib/*/bin/llvm-profdata")]
     newest = [f"llvm-profdata-{number}" for number in range(40, 18, -1)]
-    named = [os.environ[name] for name in ["LLVM_PROFDATA"] if name in os.environ]
-    return next((found for found in map(shutil.which, [*named, *own, *newest]) if found), None)
+    wanted = [os.environ.get("LLVM_PROFDATA", ""), *own, *newest]
+    return next((found for found in map(shutil.which, wanted) if found), None)
 
 
 def serve(folder: pathlib.Path, binary: pathlib.Path) -> None:

@@ -213,21 +213,3 @@ fn agreed(
         (Some(_), None) => Err(WireError::Malformed("a request without an :authority")),
     }
 }
-
-/// A header that may stand once.
-pub(super) fn only<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a HeaderValue>, WireError> {
-    let mut lines = headers.get_all(name).iter();
-    let line = lines.next();
-    if lines.next().is_some() {
-        return Err(WireError::Ambiguous(match name.as_str() {
-            "host" => "two Host lines",
-            "authorization" => "two Authorization lines",
-            "origin" => "two Origin lines",
-            _ => "a header twice that may stand once",
-        }));
-    }
-    Ok(line)
-}

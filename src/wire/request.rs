@@ -16,7 +16,8 @@ use super::error::{Unreadable, WireError, shown};
 use super::host::Host;
 use super::path::CanonicalPath;
 use super::peer::Scheme;
-use super::read::{Source, checked, only};
+use super::read::{Source, checked};
+use super::upgrade::only;
 use super::{ConnectionInfo, Cookies, RequestId, Seen, WebSocketHandshake, accept};
 use crate::config::Limits;
 
@@ -251,7 +252,7 @@ impl RawRequest {
             return None;
         }
         self.origin()?;
-        let asked = only(self.headers(), &ACCESS_CONTROL_REQUEST_METHOD).ok()??;
+        let asked = only(self.headers(), &ACCESS_CONTROL_REQUEST_METHOD)?;
         Method::from_bytes(asked.as_bytes()).ok()
     }
 
@@ -312,7 +313,7 @@ fn unreadable(head: &mut Parts, error: WireError, source: Source) -> Unreadable 
         error,
         path: shown(head.uri.path()),
         wants_html: accept::wants_html(&head.headers),
-        origin: only(&head.headers, &ORIGIN).ok().flatten().cloned(),
+        origin: only(&head.headers, &ORIGIN).cloned(),
         method: std::mem::take(&mut head.method),
         version: head.version,
         request_id: source.request_id,

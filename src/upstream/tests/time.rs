@@ -1,7 +1,8 @@
 //! Deadlines. Small configured ones, since the sockets are real.
 
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::StreamBody;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::*;
 
@@ -15,6 +16,21 @@ fn hurried<B>(request: Outgoing<B>) -> Outgoing<B> {
         },
         ..request
     }
+}
+
+/// An upload that goes on as long as bytes are sent, and their sender.
+fn fed() -> (
+    UnboundedSender<Bytes>,
+    Outgoing<impl Body<Data = Bytes, Error: Into<BoxError>>>,
+) {
+    let (sender, mut receiver) = unbounded_channel();
+    let body = futures_util::stream::poll_fn(move |cx| {
+        let next = receiver.poll_recv(cx);
+        next.map(|bytes| Some(Ok::<_, std::io::Error>(Frame::data(bytes?))))
+    });
+    let request = Request::post("/").header("transfer-encoding", "chunked");
+    let request = outgoing(request.body(StreamBody::new(body)).unwrap());
+    (sender, request)
 }
 
 #[tokio::test]
@@ -115,18 +131,14 @@ async fn the_heads_deadline_begins_after_the_upload() {
     core(async {
         let (listener, address) = listen().await;
         let pools = pools(upstream(&[address]));
-        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-        let body = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
-        let request = Request::post("/").header("transfer-encoding", "chunked");
-        let mut request = outgoing(request.body(StreamBody::new(body)).unwrap());
+        let (sender, mut request) = fed();
         request.timeouts.response_head = 4 * SHORT;
         let mut pace = tokio::time::interval(SHORT);
         let upload = async {
             // Far longer than the head's deadline, all in all.
             for _ in 0..8 {
                 pace.tick().await;
-                let frame = Frame::data(Bytes::from_static(b"x"));
-                sender.send(Ok::<_, std::io::Error>(frame)).unwrap();
+                sender.send(Bytes::from_static(b"x")).unwrap();
             }
             drop(sender);
         };
@@ -165,10 +177,12 @@ async fn the_heads_deadline_begins_after_the_wait_for_another_server() {
     core(async {
         let (silent, first) = listen().await;
         let (listener, second) = listen().await;
+        let held = Rc::new(RefCell::new(Vec::new()));
+        let tried = Rc::clone(&held);
         tokio::task::spawn_local(async move {
-            let mut held = Vec::new();
             loop {
-                held.push(accept(&silent).await);
+                let stream = accept(&silent).await;
+                held.borrow_mut().push(stream);
             }
         });
         echo(listener);
@@ -185,10 +199,11 @@ async fn the_heads_deadline_begins_after_the_wait_for_another_server() {
         };
         assert_eq!(text(ask().await.unwrap()).await.unwrap(), "0 /");
         idle(&pools, 1).await;
-        // The first server is tried again, while the second one has a connection.
-        tokio::time::sleep(Duration::from_millis(1100)).await;
-        let answer = ask().await.map_err(|error| error.to_string());
-        assert_eq!(text(answer.unwrap()).await.unwrap(), "0 /");
+        // Until the first server has been tried again, while the second one has a connection.
+        while tried.borrow().len() < 2 {
+            let answer = ask().await.map_err(|error| error.to_string());
+            assert_eq!(text(answer.unwrap()).await.unwrap(), "0 /");
+        }
     })
     .await;
 }
@@ -198,20 +213,17 @@ async fn the_heads_deadline_begins_with_the_end_of_the_upload() {
     core(async {
         let (listener, address) = listen().await;
         let pools = pools(upstream(&[address]));
-        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-        let body = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
-        let request = Request::post("/").header("transfer-encoding", "chunked");
-        let mut request = outgoing(request.body(StreamBody::new(body)).unwrap());
+        let (sender, mut request) = fed();
         request.timeouts.response_head = SHORT;
-        let upload = async {
-            tokio::time::sleep(SHORT).await;
-            let frame = Frame::data(Bytes::from_static(b"x"));
-            sender.send(Ok::<_, std::io::Error>(frame)).unwrap();
+        let serve = async {
+            let stream = accept_request(&listener).await;
+            sender.send(Bytes::from_static(b"x")).unwrap();
             drop(sender);
+            stream
         };
         // Not only when the client would have been given up.
         let answer = tokio::time::timeout(LONG / 2, pools.dispatch(request, None));
-        let ((), _stream, answer) = tokio::join!(upload, accept_request(&listener), answer);
+        let (_stream, answer) = tokio::join!(serve, answer);
         assert_eq!(answer.unwrap().unwrap_err(), UpstreamError::Timeout);
     })
     .await;
