@@ -3,7 +3,7 @@
 use countersign::auth::Principal;
 
 fn keep(principal: &Principal) -> Principal {
-    principal.clone()
+    principal.clone() //~ E0308 expected Principal, found &Principal
 }
 
 fn main() {}

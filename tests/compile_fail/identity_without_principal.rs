@@ -7,7 +7,7 @@ use countersign::ids::{TenantId, UserId};
 use countersign::telemetry::UnixTime;
 
 fn write(request: SanitizedRequest, forwarder: &Forwarder, minted: &Minted, tenant: TenantId, user: UserId, now: UnixTime) {
-    let _ = request.authorize(&(tenant, user), &Presented::default(), forwarder, minted, now);
+    let _ = request.authorize(&(tenant, user), &Presented::default(), forwarder, minted, now); //~ E0308 expected &Grant, found &(TenantId, UserId)
 }
 
 fn main() {}

@@ -3,7 +3,7 @@
 use countersign::route::{MemberAccess, PublicGrant};
 
 fn grant(access: &MemberAccess) -> PublicGrant {
-    access.grant()
+    access.grant() //~ E0599 no method named grant found for reference &MemberAccess
 }
 
 fn main() {}

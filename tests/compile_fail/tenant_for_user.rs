@@ -3,7 +3,7 @@
 use countersign::ids::{TenantId, UserId};
 
 fn tenant(user: UserId) -> TenantId {
-    user
+    user //~ E0308 expected TenantId, found UserId
 }
 
 fn main() {}
