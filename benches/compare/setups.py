@@ -232,11 +232,12 @@ audit: {{ sink: {{ file: {audit or f"{bench.folder}/audit-{port}.log"} }} }}
 """)
         self.add(name, group, [bench.binary, "serve", "--config", conf], port, algorithm, env={"BENCH_SECRET": SECRET}, **more)
 
-    def envoy(self, envoy, name, group, filters, **more) -> None:
+    def envoy(self, envoy, name, group, filters, log=False, **more) -> None:
         if envoy is None:
             return
         port = free_port()
-        conf = self.bench.file(f"envoy-{port}.json", json.dumps(envoy_config(port, self.bench.upstream, filters)))
+        path = self.bench.folder / f"envoy-{port}.log" if log else None
+        conf = self.bench.file(f"envoy-{port}.json", json.dumps(envoy_config(port, self.bench.upstream, filters, path)))
         self.add(name, group, [envoy, "-c", conf, "--concurrency", "1", "--log-level", "error", "--base-id", str(port)], port, **more)
 
     def traefik(self, traefik, name, group, **more) -> None:
@@ -276,24 +277,38 @@ def cases(bench: Bench, envoy: pathlib.Path | None, traefik: pathlib.Path | None
     make.nginx(logged, "full", JSON_LOG % (bench.folder / "nginx.log"))
     make.countersign("countersign, everything on", "full", "HS256", "32MiB", against=logged, assertion=True)
     make.countersign("countersign, everything on, RS256", "full", "RS256", "32MiB", against=logged, assertion=True)
-    make.envoy(envoy, "envoy, jwt_authn RS256, cache", "full", [jwt_filter(bench, 2 * USERS)], algorithm="RS256", against=logged)
+    make.envoy(envoy, "envoy, jwt_authn RS256, cache, no log", "full", [jwt_filter(bench, 2 * USERS)], algorithm="RS256", against=logged)
+    make.envoy(envoy, "envoy, jwt_authn RS256, cache, claims to headers, JSON log", "full", [jwt_filter(bench, 2 * USERS, CLAIMS)], log=True,
+               algorithm="RS256", against=logged)
     return make.made
 
 
-def jwt_filter(bench: Bench, cache: int) -> dict:
+#: What the app is told of the token, as Countersign tells it of the live record.
+CLAIMS = [{"header_name": "x-auth-user-id", "claim_name": "sub"}, {"header_name": "x-auth-account-id", "claim_name": "account_id"}]
+
+
+def jwt_filter(bench: Bench, cache: int, claims: list[dict] | None = None) -> dict:
     modulus = subprocess.run(["openssl", "rsa", "-pubin", "-in", bench.folder / "public.pem", "-noout", "-modulus"],
                              check=True, capture_output=True, text=True).stdout.split("=")[1].strip()
     jwks = {"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "n": b64(bytes.fromhex(modulus)), "e": "AQAB"}]}
     provider = {"issuer": "bench", "audiences": ["bench"], "local_jwks": {"inline_string": json.dumps(jwks)}, "forward": True}
     if cache:
         provider["jwt_cache_config"] = {"jwt_cache_size": cache}
+    if claims:
+        provider["claim_to_headers"] = claims
     return {"name": "envoy.filters.http.jwt_authn", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
         "providers": {"bench": provider},
         "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "bench"}}]}}
 
 
-def envoy_config(port: int, upstream: int, filters: list[dict]) -> dict:
+#: What nginx logs in `JSON_LOG`, in Envoy's words.
+ENVOY_LOG = {"time": "%START_TIME%", "request_id": "%REQ(X-REQUEST-ID)%", "method": "%REQ(:METHOD)%", "path": "%REQ(:PATH)%",
+             "status": "%RESPONSE_CODE%", "duration": "%DURATION%", "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+             "upstream": "%UPSTREAM_HOST%", "agent": "%REQ(USER-AGENT)%"}
+
+
+def envoy_config(port: int, upstream: int, filters: list[dict], log: pathlib.Path | None = None) -> dict:
     kind = "type.googleapis.com/envoy.extensions.filters."
     address = lambda number: {"socket_address": {"address": "127.0.0.1", "port_value": number}}
     manager = {
@@ -301,6 +316,10 @@ def envoy_config(port: int, upstream: int, filters: list[dict]) -> dict:
         "route_config": {"virtual_hosts": [{"name": "app", "domains": ["*"], "routes": [
             {"match": {"prefix": "/"}, "route": {"cluster": "app"}}]}]},
         "http_filters": [*filters, {"name": "envoy.filters.http.router", "typed_config": {"@type": kind + "http.router.v3.Router"}}]}
+    if log:
+        manager["access_log"] = [{"name": "envoy.access_loggers.file", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(log),
+            "log_format": {"json_format": ENVOY_LOG}}}]
     return {"static_resources": {
         "listeners": [{"name": "l", "address": address(port), "filter_chains": [{"filters": [
             {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]}],

@@ -5,9 +5,8 @@
     benches/instructions/run.py --accept    # count, and keep what was counted as the new figures
     benches/instructions/run.py --profile   # also print where they go
 
-Times are noise on a shared machine; instructions are not. The gateway (built with profile.toml:
-optimised where requests pass; it takes the place of target/debug/countersign until the next build) runs
-under valgrind's callgrind with one core; after a warm-up one
+Times are noise on a shared machine; instructions are not. The gateway (built with profile.toml, which
+optimises it; it takes the place of target/debug/countersign until the next build) runs under valgrind's callgrind with one core; after a warm-up one
 keep-alive client sends PARTS times REQUESTS requests one after the other, and what the process executed
 in each part is divided by its requests: everything from accepting bytes to writing the audit line, in user
 space; also over TLS 1.3 and over HTTP/2. What goes on by the clock (the audit writer gathers lines for
