@@ -159,14 +159,9 @@ fn count(sections: &str) -> Value {
 
 /// Starts the server; its port.
 fn start(folder: &Path, upstream: u16, sections: &str) -> u16 {
-    let free = || {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port()
-    };
-    let (port, admin) = (free(), free());
+    // Both at once, or they could be the same one.
+    let free = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let [port, admin] = free.map(|one| one.local_addr().unwrap().port());
     std::fs::write(
         folder.join("users.yaml"),
         "users: [ { user: \"5\", account: \"12\", roles: [member] } ]\n",

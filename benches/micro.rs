@@ -314,7 +314,8 @@ fn match_route(bencher: Bencher<'_, '_>, routes: usize) {
 fn decide(bencher: Bencher<'_, '_>) {
     let world = &*WORLD;
     let raw = world.read(world.head("/items/1?page=2"), &connection());
-    let matched = RouteTable::build(&world.config).find(&raw).unwrap();
+    let routes = RouteTable::build(&world.config);
+    let matched = routes.find(&raw).unwrap();
     let carriers = Carriers {
         headers: raw.headers(),
         cookie: &|name| raw.cookies().one(name).map_err(|_| RepeatedCookie),

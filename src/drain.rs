@@ -7,6 +7,8 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub enum Phase {
 #[derive(Debug, Clone)]
 pub struct Drain {
     phase: watch::Receiver<Phase>,
+    /// Whether the shutdown has begun: what can be asked with every request, by all cores at once.
+    begun: Arc<AtomicBool>,
     blocker: mpsc::WeakSender<()>,
 }
 
@@ -43,6 +47,7 @@ pub struct Blocker {
 #[derive(Debug)]
 pub struct Drainer {
     phase: watch::Sender<Phase>,
+    begun: Arc<AtomicBool>,
     blocker: Option<mpsc::Sender<()>>,
     blockers: mpsc::Receiver<()>,
 }
@@ -53,13 +58,16 @@ impl Drainer {
     pub fn new() -> (Self, Drain) {
         let (phase, watch) = watch::channel(Phase::Serving);
         let (blocker, blockers) = mpsc::channel(1);
+        let begun = Arc::<AtomicBool>::default();
         let drain = Drain {
             phase: watch,
+            begun: Arc::clone(&begun),
             blocker: blocker.downgrade(),
         };
         (
             Self {
                 phase,
+                begun,
                 blocker: Some(blocker),
                 blockers,
             },
@@ -69,11 +77,13 @@ impl Drainer {
 
     /// Says that nothing new should be sent here.
     pub fn not_ready(&self) {
+        self.begun.store(true, Ordering::Release);
         self.phase.send_replace(Phase::NotReady);
     }
 
     /// Stops accepting and waits for every blocker, at most `timeout`. `false` when some were left.
     pub async fn close(mut self, timeout: Duration) -> bool {
+        self.begun.store(true, Ordering::Release);
         self.phase.send_replace(Phase::Closing);
         drop(self.blocker.take());
         let ended = tokio::time::timeout(timeout, self.blockers.recv())
@@ -109,9 +119,9 @@ impl Drain {
             if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            // Once the shutdown has begun it is asked each time: its phase can be seen before the
+            // Once the shutdown has begun it is asked each time: that it has can be seen before the
             // waiters are woken, and what they were woken for has to be waited for anew.
-            if std::mem::replace(&mut is_waiting, true) && self.phase() == Phase::Serving {
+            if std::mem::replace(&mut is_waiting, true) && !self.begun.load(Ordering::Acquire) {
                 return Poll::Pending;
             }
             closing.as_mut().poll(cx).map(|()| None)

@@ -4,8 +4,8 @@
 //! The line that must be refused ends with the compiler's error and a part of what it says there:
 //! `//~ E0308 found UserId`. There must be no other error, and a file without such a line must compile:
 //! one shows the way through, so that the refusals are not those of a broken test. The compiler is
-//! given the library that this test itself is linked to, and nothing is built again (trybuild would
-//! build every dependency once more).
+//! given the library that cargo builds for this very test, with its default features: in `./test` that is
+//! there already (trybuild would build every dependency once more).
 
 #![allow(
     clippy::unwrap_used,
@@ -64,7 +64,7 @@ struct Error {
     says: String,
 }
 
-/// The library that this test is linked to: cargo is asked where it is, as it was for this test.
+/// The library that this test is built with; cargo says where it is.
 fn library() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     let arguments = "test --locked --no-run --quiet --test compile_fail --message-format json";

@@ -11,13 +11,15 @@ pub(super) struct Object<'a> {
     begin: usize,
 }
 
-/// A member's name as it stands before its value, with the comma, quotes and colon.
+/// A member's name as it stands before a text, with the comma, quotes and colon, and the text's first
+/// quote.
+#[derive(Clone, Copy)]
 pub(super) struct Key(pub(super) &'static [u8]);
 
 /// The [`Key`] of this name.
 macro_rules! key {
     ($name:literal) => {
-        $crate::audit::json::Key(concat!(",\"", $name, "\":").as_bytes())
+        $crate::audit::json::Key(concat!(",\"", $name, "\":\"").as_bytes())
     };
 }
 pub(super) use key;
@@ -32,7 +34,22 @@ impl<'a> Object<'a> {
 
     /// A text.
     pub(super) fn text(&mut self, key: Key, value: &str) {
-        push_text(self.key(key), value);
+        let out = self.quoted(key);
+        push_escaped_text(out, value);
+        out.push(b'"');
+    }
+
+    /// A text that is known to have nothing to escape: words of ours, or what was read as a token.
+    pub(super) fn plain(&mut self, key: Key, value: &str) {
+        debug_assert!(is_plain(value.as_bytes()), "{value:?}");
+        self.text_by(key, |out| out.extend_from_slice(value.as_bytes()));
+    }
+
+    /// A text that `write` appends, which must have nothing to escape.
+    pub(super) fn text_by(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        let out = self.quoted(key);
+        write(out);
+        out.push(b'"');
     }
 
     /// A text, where there is one.
@@ -44,19 +61,19 @@ impl<'a> Object<'a> {
 
     /// A number.
     pub(super) fn number(&mut self, key: Key, value: u64) {
-        push_number(self.key(key), value);
+        push_number(self.bare(key), value);
     }
 
     /// `true`, or nothing at all.
     pub(super) fn flag(&mut self, key: Key, value: bool) {
         if value {
-            self.key(key).extend_from_slice(b"true");
+            self.bare(key).extend_from_slice(b"true");
         }
     }
 
     /// Whatever `write` appends, which must be one JSON value.
     pub(super) fn value(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
-        write(self.key(key));
+        write(self.bare(key));
     }
 
     /// Closes the object.
@@ -64,12 +81,20 @@ impl<'a> Object<'a> {
         self.out.push(b'}');
     }
 
-    fn key(&mut self, Key(key): Key) -> &mut Vec<u8> {
+    /// Begins a text.
+    fn quoted(&mut self, Key(key): Key) -> &mut Vec<u8> {
         // The first member has no comma before it.
         let first = usize::from(self.out.len() == self.begin);
         self.out
             .extend_from_slice(key.get(first..).unwrap_or_default());
         self.out
+    }
+
+    /// Begins any other value.
+    fn bare(&mut self, key: Key) -> &mut Vec<u8> {
+        let out = self.quoted(key);
+        out.pop();
+        out
     }
 }
 
@@ -85,9 +110,8 @@ fn is_plain(text: &[u8]) -> bool {
     })
 }
 
-/// Appends a string with its quotes.
-pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
+/// Appends what stands between a string's quotes.
+fn push_escaped_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
@@ -96,7 +120,6 @@ pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
             push_escaped(out, *byte);
         }
     }
-    out.push(b'"');
 }
 
 fn push_escaped(out: &mut Vec<u8>, byte: u8) {
@@ -119,19 +142,19 @@ fn push_escaped(out: &mut Vec<u8>, byte: u8) {
 }
 
 /// Appends a number in decimal.
-pub(super) fn push_number(out: &mut Vec<u8>, mut value: u64) {
-    let start = out.len();
-    loop {
-        let digit = u8::try_from(value % 10).unwrap_or_default();
-        out.push(b'0' + digit);
+fn push_number(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(value % 10).unwrap_or_default();
         value /= 10;
+        used += 1;
         if value == 0 {
             break;
         }
     }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
+    let unused = digits.len() - used;
+    out.extend_from_slice(digits.get(unused..).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -150,8 +173,11 @@ mod tests {
             &all,
         ] {
             let mut out = Vec::new();
-            push_text(&mut out, text);
-            assert_eq!(out, serde_json::to_vec(text).unwrap(), "{text:?}");
+            let mut object = Object::begin(&mut out);
+            object.text(key!("a"), text);
+            object.end();
+            let written = serde_json::json!({ "a": text });
+            assert_eq!(out, written.to_string().into_bytes(), "{text:?}");
         }
     }
 
@@ -165,7 +191,7 @@ mod tests {
         let mut out = Vec::new();
         let mut object = Object::begin(&mut out);
         object.maybe(key!("a"), None);
-        object.text(key!("b"), "x");
+        object.plain(key!("b"), "x");
         object.flag(key!("c"), false);
         object.flag(key!("d"), true);
         object.number(key!("e"), 5);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
+use smol_str::SmolStr;
 
 use super::json::{Object, key};
 use crate::auth::VerifiedCredential;
@@ -79,7 +80,7 @@ pub struct Line {
     /// What was claimed and not proven.
     pub claimed: Option<Claimed>,
     /// The route's name.
-    pub route: Option<Arc<str>>,
+    pub route: Option<SmolStr>,
     /// The method.
     pub method: Method,
     /// The path, without its query.
@@ -87,7 +88,7 @@ pub struct Line {
     /// The status that the client got.
     pub status: u16,
     /// The upstream's name.
-    pub upstream: Option<Arc<str>>,
+    pub upstream: Option<SmolStr>,
     /// From the request's head to this line, in milliseconds.
     pub duration_ms: u64,
     /// The client's address.
@@ -127,14 +128,10 @@ impl Line {
         let verified = self.verified.as_deref();
         let token = verified.and_then(VerifiedCredential::token);
         let mut line = Object::begin(out);
-        line.value(key!("time"), |out| {
-            out.push(b'"');
-            self.time.push_rfc3339(out);
-            out.push(b'"');
-        });
-        line.text(key!("request_id"), self.request_id.as_str());
-        line.text(key!("decision"), self.decision);
-        line.text(key!("reason"), self.reason.code());
+        line.text_by(key!("time"), |out| self.time.push_rfc3339(out));
+        line.plain(key!("request_id"), self.request_id.as_str());
+        line.plain(key!("decision"), self.decision);
+        line.plain(key!("reason"), self.reason.code());
         line.maybe(key!("tenant"), self.tenant.as_ref().map(TenantId::as_str));
         line.maybe(key!("user"), self.user.as_ref().map(UserId::as_str));
         line.maybe(
@@ -167,16 +164,12 @@ impl Line {
             line.value(key!("claimed"), |out| claimed.write(out));
         }
         line.maybe(key!("route"), self.route.as_deref());
-        line.text(key!("method"), self.method.as_str());
+        line.plain(key!("method"), self.method.as_str());
         line.text(key!("path"), self.path.as_str());
         line.number(key!("status"), u64::from(self.status));
         line.maybe(key!("upstream"), self.upstream.as_deref());
         line.number(key!("duration_ms"), self.duration_ms);
-        line.value(key!("client"), |out| {
-            out.push(b'"');
-            push_address(out, self.client);
-            out.push(b'"');
-        });
+        line.text_by(key!("client"), |out| push_address(out, self.client));
         if let Some(acted_as) = &self.acted_as {
             line.value(key!("acted_as"), |out| {
                 out.extend_from_slice(acted_as.to_string().as_bytes());

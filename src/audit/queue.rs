@@ -73,7 +73,7 @@ impl Queue {
     }
 }
 
-/// The cores' end: when the last place and handle are gone, no more lines will come.
+/// The cores' end: when it is gone, no more lines will come. Places borrow it.
 #[derive(Debug)]
 pub(super) struct Sender(Arc<Queue>);
 
@@ -98,31 +98,31 @@ impl Drop for Sender {
 
 /// A place for one line. Dropped unfilled, it is free again.
 #[derive(Debug)]
-pub(super) struct Place {
-    queue: Arc<Sender>,
+pub(super) struct Place<'a> {
+    queue: &'a Queue,
     filled: bool,
 }
 
-impl Place {
+impl<'a> Place<'a> {
     /// A place, if there is one now.
-    pub(super) fn of(queue: &Arc<Sender>) -> Result<Self, Full> {
-        let permit = queue.0.places.try_acquire().map_err(|_| Full)?;
+    pub(super) fn of(sender: &'a Sender) -> Result<Self, Full> {
+        let permit = sender.0.places.try_acquire().map_err(|_| Full)?;
         permit.forget();
-        Ok(Self::taken(queue))
+        Ok(Self::taken(sender))
     }
 
     /// Waits for a place.
-    pub(super) async fn wait_for(queue: &Arc<Sender>) -> Self {
+    pub(super) async fn wait_for(sender: &'a Sender) -> Self {
         // The semaphore is never closed; if it were, one line too many would be no harm.
-        if let Ok(permit) = queue.0.places.acquire().await {
+        if let Ok(permit) = sender.0.places.acquire().await {
             permit.forget();
         }
-        Self::taken(queue)
+        Self::taken(sender)
     }
 
-    fn taken(queue: &Arc<Sender>) -> Self {
+    fn taken(sender: &'a Sender) -> Self {
         Self {
-            queue: Arc::clone(queue),
+            queue: &sender.0,
             filled: false,
         }
     }
@@ -135,7 +135,7 @@ impl Place {
         LINE.with_borrow_mut(|line| {
             line.clear();
             write(line);
-            let queue = &self.queue.0;
+            let queue = self.queue;
             let mut waiting = queue.lock();
             waiting.text.extend_from_slice(line);
             waiting.lines += 1;
@@ -149,10 +149,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
         if !self.filled {
-            self.queue.0.places.add_permits(1);
+            self.queue.places.add_permits(1);
         }
     }
 }
@@ -161,7 +161,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn put(queue: &Arc<Sender>, line: &str) {
+    fn put(queue: &Sender, line: &str) {
         let place = Place::of(queue).unwrap();
         place.fill(|text| text.extend_from_slice(line.as_bytes()));
     }
@@ -169,16 +169,15 @@ mod tests {
     #[test]
     fn lines_come_out_in_order_and_the_end_is_told() {
         let (sender, queue) = Sender::new();
-        let sender = Arc::new(sender);
         put(&sender, "a\n");
         put(&sender, "b\n");
         let open = Place::of(&sender).unwrap();
         let mut text = b"old".to_vec();
         assert_eq!(queue.take(&mut text), Some(2));
         assert_eq!(text, b"a\nb\n");
-        drop(sender);
-        assert!(!queue.is_closed(), "a place is still open");
+        assert!(!queue.is_closed());
         open.fill(|text| text.extend_from_slice(b"c\n"));
+        drop(sender);
         assert_eq!(queue.take(&mut text), Some(1));
         assert_eq!(text, b"c\n");
         assert!(queue.is_closed());
@@ -188,7 +187,6 @@ mod tests {
     #[tokio::test]
     async fn a_place_is_free_again_once_its_line_is_written_or_given_up() {
         let (sender, queue) = Sender::new();
-        let sender = Arc::new(sender);
         let mut places: Vec<_> = (0..MOST).map(|_| Place::of(&sender).unwrap()).collect();
         assert!(Place::of(&sender).is_err());
         drop(places.pop());

@@ -48,9 +48,9 @@ pub struct Audit {
 /// A place in the queue, taken before the request is acted on.
 #[derive(Debug)]
 #[must_use = "a slot that is not filled leaves a decision without its line"]
-pub struct Slot {
-    place: Option<Place>,
-    metrics: Arc<Metrics>,
+pub struct Slot<'a> {
+    place: Option<Place<'a>>,
+    metrics: &'a Metrics,
 }
 
 impl Audit {
@@ -94,7 +94,7 @@ impl Audit {
 
     /// Takes a place in the queue. With `when_full: block` it waits a moment for one, then fails;
     /// with `drop` it always succeeds, and the line may be dropped and counted.
-    pub async fn reserve(&self) -> Result<Slot, AuditError> {
+    pub async fn reserve(&self) -> Result<Slot<'_>, AuditError> {
         let place = match Place::of(&self.queue) {
             Ok(place) => Some(place),
             Err(Full) if !self.block => None,
@@ -117,15 +117,15 @@ impl Audit {
         self.slot(Place::of(&self.queue).ok()).fill(line);
     }
 
-    fn slot(&self, place: Option<Place>) -> Slot {
+    fn slot<'a>(&'a self, place: Option<Place<'a>>) -> Slot<'a> {
         Slot {
             place,
-            metrics: Arc::clone(&self.metrics),
+            metrics: &self.metrics,
         }
     }
 }
 
-impl Slot {
+impl Slot<'_> {
     /// Fills the place with its line.
     pub fn fill(self, line: &Line) {
         match self.place {
@@ -327,8 +327,9 @@ mod tests {
         let (mut reader, writer) = UnixStream::pair().unwrap();
         writer.set_nonblocking(true).unwrap();
         let (queue, lines) = Sender::new();
-        let place = Place::of(&Arc::new(queue)).unwrap();
+        let place = Place::of(&queue).unwrap();
         place.fill(|line| line.extend_from_slice(&text));
+        drop(queue);
         let sink = Sink::File {
             path: path.clone(),
             file: File::from(OwnedFd::from(writer)),

@@ -106,7 +106,7 @@ impl Authenticator {
     /// live look-up, so that no change between the two is missed.
     pub async fn decide(
         &self,
-        matched: &Matched,
+        matched: &Matched<'_>,
         ask: &Ask,
         known: &VerifiedTokens,
         now: UnixTime,
@@ -114,7 +114,7 @@ impl Authenticator {
         seen: (&mut Evidence, &mut Trace),
     ) -> Result<Grant, Denial> {
         let (evidence, trace) = seen;
-        let route = &matched.route;
+        let route = matched.route;
         if let TenantAnswer::Named(tenant) = &ask.tenant {
             evidence.tenant = Some(tenant.clone());
         }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::denial::Denial;
 use super::session::LiveSession;
 use crate::directory::Binding;
@@ -26,7 +28,7 @@ pub enum Proof {
 #[derive(Debug)]
 pub struct VerifiedCredential {
     pub(super) credential: usize,
-    pub(super) name: Arc<str>,
+    pub(super) name: SmolStr,
     pub(super) rests_on_cookie: bool,
     pub(super) proof: Proof,
 }
@@ -40,7 +42,7 @@ impl VerifiedCredential {
 
     /// The credential's configured name.
     #[must_use]
-    pub const fn name(&self) -> &Arc<str> {
+    pub const fn name(&self) -> &SmolStr {
         &self.name
     }
 

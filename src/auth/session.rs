@@ -110,7 +110,7 @@ impl Sessions {
     ) -> Result<(), Unusable> {
         let carried = PresentedToken {
             credential,
-            name: Arc::from(""),
+            name: smol_str::SmolStr::default(),
             form: crate::credential::Form::Session,
             token: session.key.clone(),
             rests_on_cookie: true,

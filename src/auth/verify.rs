@@ -82,11 +82,10 @@ impl Authenticator {
         }
         let text = carried.expose();
         let token = Arc::new(Box::pin(self.verifier.verify(text, now)).await?);
-        known.keep(
-            text.as_bytes().into(),
-            Arc::clone(&token),
-            text.len() + token.weight(),
-        );
+        if known.remembers() {
+            let bytes = text.len() + token.weight();
+            known.keep(text.as_bytes().into(), Arc::clone(&token), bytes);
+        }
         Ok(token)
     }
 
@@ -161,7 +160,7 @@ impl Authenticator {
 fn proven(carried: &PresentedToken, proof: Proof) -> Arc<VerifiedCredential> {
     Arc::new(VerifiedCredential {
         credential: carried.credential,
-        name: Arc::clone(&carried.name),
+        name: carried.name.clone(),
         rests_on_cookie: carried.rests_on_cookie,
         proof,
     })

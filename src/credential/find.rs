@@ -5,9 +5,9 @@
 //! nobody accepts is malformed, never "no credential".
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use smol_str::SmolStr;
 
 use super::carried::Carried;
 use super::rewrite::{decoded, parameters, query_without};
@@ -73,7 +73,7 @@ pub struct PresentedToken {
     /// Index into the configuration's `credentials`.
     pub credential: usize,
     /// The credential's name.
-    pub name: Arc<str>,
+    pub name: SmolStr,
     /// What it is.
     pub form: Form,
     /// The token, or the session cookie's value.
@@ -111,7 +111,7 @@ pub struct Finder {
 
 #[derive(Debug)]
 struct Place {
-    name: Arc<str>,
+    name: SmolStr,
     place: CredentialPlace,
 }
 
@@ -123,7 +123,7 @@ impl Finder {
             places: credentials
                 .iter()
                 .map(|credential| Place {
-                    name: Arc::clone(&credential.name),
+                    name: credential.name.clone(),
                     place: credential.place.clone(),
                 })
                 .collect(),
@@ -171,7 +171,7 @@ impl Finder {
                 }
                 tokens.push(PresentedToken {
                     credential: index,
-                    name: Arc::clone(&place.name),
+                    name: place.name.clone(),
                     form,
                     token: found.into_carried(),
                     rests_on_cookie: place.place.cookie().is_some(),

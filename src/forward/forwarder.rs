@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
+use smol_str::SmolStr;
 
 use super::names::Reserved;
 use crate::config::{self, Config, Conflict};
@@ -11,7 +12,7 @@ use crate::token::{Asserter, Reissuer};
 /// An upstream, as far as its requests are written for it.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) name: Arc<str>,
+    pub(super) name: SmolStr,
     pub(super) host: Option<HeaderValue>,
     pub(super) multiplexed: bool,
 }
@@ -53,7 +54,7 @@ impl Forwarder {
                         .as_deref()
                         .and_then(|host| HeaderValue::from_str(host).ok());
                     Target {
-                        name: Arc::clone(&upstream.name),
+                        name: upstream.name.clone(),
                         host,
                         multiplexed: upstream.protocol != config::UpstreamProtocol::Http1,
                     }

@@ -4,9 +4,7 @@
 //! to keep (RFC 9111, section 5.2.2), and a response whose end two parties could see in two places
 //! is no response.
 
-use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, VARY,
-};
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::hop::{self, Towards};
@@ -55,9 +53,10 @@ pub(crate) fn vary(headers: &mut HeaderMap, names: &[HeaderName], line: Option<&
     }
 }
 
-/// Adds [`EXPOSED`] to `Access-Control-Expose-Headers` where the response takes part in CORS.
-pub(crate) fn expose(headers: &mut HeaderMap) {
-    if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+/// Adds [`EXPOSED`] to `Access-Control-Expose-Headers` where the response takes part in CORS; `seen` is
+/// what it came with.
+pub(crate) fn expose(headers: &mut HeaderMap, seen: Seen) {
+    if seen.has(Seen::ACCESS_CONTROL_ALLOW_ORIGIN) {
         // A `*` is a mere name in a response to a request with credentials.
         add_members(headers, &ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
@@ -259,13 +258,15 @@ mod tests {
     #[test]
     fn cors_responses_expose_our_names() {
         let mut plain = headers(&[("content-type", "text/plain")]);
-        expose(&mut plain);
+        let seen = Seen::in_map(&plain);
+        expose(&mut plain, seen);
         assert!(!plain.contains_key("access-control-expose-headers"));
         let mut cors = headers(&[
             ("access-control-allow-origin", "https://a.example"),
             ("access-control-expose-headers", "X-App, x-request-id"),
         ]);
-        expose(&mut cors);
+        let seen = Seen::in_map(&cors);
+        expose(&mut cors, seen);
         assert_eq!(
             all(&cors, "access-control-expose-headers"),
             ["X-App, x-request-id, WWW-Authenticate, X-Auth-Token-Stale, Retry-After"]

@@ -48,7 +48,7 @@ const WRITTEN: [&str; 5] = [
 type Set = HashSet<Box<str>, ahash::RandomState>;
 
 /// The names that are nobody's but ours.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reserved {
     /// Configured names, folded: the gateway writes them, or reads them from the upstream.
     own: Set,

@@ -43,7 +43,8 @@ impl std::fmt::Debug for SanitizedRequest {
 /// A request that has been sanitised and granted: the only thing an upstream can be sent.
 #[derive(Debug)]
 pub struct ForwardRequest {
-    parts: ForwardParts,
+    /// Boxed: it is handed on from room to room.
+    parts: Box<ForwardParts>,
 }
 
 /// What [`ForwardRequest`] holds, for the room that sends it.
@@ -186,7 +187,7 @@ impl SanitizedRequest {
             .principal()
             .map(|principal| (principal.tenant().clone(), principal.user().clone()));
         Ok(ForwardRequest {
-            parts: ForwardParts {
+            parts: Box::new(ForwardParts {
                 head,
                 body,
                 upstream: route.upstream,
@@ -194,7 +195,7 @@ impl SanitizedRequest {
                 timeouts: route.timeouts,
                 websocket: raw.websocket.is_some(),
                 request_id,
-            },
+            }),
         })
     }
 
@@ -218,7 +219,7 @@ impl ForwardRequest {
     /// Gives everything to the room that sends it.
     #[must_use]
     pub fn into_parts(self) -> ForwardParts {
-        self.parts
+        *self.parts
     }
 }
 

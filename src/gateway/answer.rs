@@ -65,11 +65,11 @@ impl Gateway {
     /// The marks that every granted response gets, and its audit line.
     pub(super) fn finish<B>(
         &self,
-        mut response: Response<B>,
+        response: &mut Response<B>,
         case: &mut Case,
         grant: &Grant,
-        slot: Slot,
-    ) -> (Response<B>, Line) {
+        slot: Slot<'_>,
+    ) -> Line {
         let headers = response.headers_mut();
         if let Some(id) = case.request_id_value() {
             headers.insert(&self.request_id_header, id);
@@ -81,6 +81,6 @@ impl Gateway {
         self.metrics.decided(reason);
         let line = case.allowed(reason, response.status(), self.warn_age);
         slot.fill(&line);
-        (response, line)
+        line
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use smol_str::SmolStr;
 
 use super::listed::Tag;
 use crate::audit::{Claimed, Line, LinePath};
@@ -33,7 +34,10 @@ pub(crate) struct Case {
     client: IpAddr,
     /// What the answer looks like.
     pub(super) audience: Audience,
-    route: Option<Arc<Route>>,
+    /// The route's name.
+    route: Option<SmolStr>,
+    /// The route, where a browser on its way to a page may be sent to a login page of it.
+    login: Option<Arc<Route>>,
     navigation: Option<String>,
     /// What the decision looked at.
     pub(crate) evidence: Evidence,
@@ -42,7 +46,7 @@ pub(crate) struct Case {
     /// What the first credential claims; proven only where the evidence says so.
     claimed: Option<Claimed>,
     /// The upstream's name, once something was sent to it.
-    pub(super) upstream: Option<Arc<str>>,
+    pub(super) upstream: Option<SmolStr>,
     /// Whom the upstream says it acted as.
     pub(super) acted_as: Option<serde_json::Value>,
     /// The subprotocol to select where the upstream selects none.
@@ -67,6 +71,7 @@ impl Case {
             client: info.peer.ip(),
             audience: Audience::default(),
             route: None,
+            login: None,
             navigation: None,
             evidence: Evidence::default(),
             acting: None,
@@ -150,7 +155,9 @@ impl Case {
     }
 
     pub(super) fn route(&mut self, route: &Arc<Route>) {
-        self.route = Some(Arc::clone(route));
+        self.route = Some(route.name().clone());
+        let leads = self.navigation.is_some() && route.config().login.is_some();
+        self.login = leads.then(|| Arc::clone(route));
     }
 
     /// Notes what a refused request's first credential claims.
@@ -181,7 +188,7 @@ impl Case {
     /// Where a browser without a valid credential is sent instead of being refused: a path of this
     /// very site, with the path it wanted encoded as one value.
     pub(super) fn login(&self, reason: Reason) -> Option<Response<Bytes>> {
-        let template = self.route.as_ref()?.config().login.as_deref()?;
+        let template = self.login.as_ref()?.config().login.as_deref()?;
         let wanted = self.navigation.as_deref()?;
         if status(reason) != StatusCode::UNAUTHORIZED
             || !template.starts_with('/')
@@ -286,7 +293,7 @@ impl Case {
             verified,
             session: self.evidence.session.take(),
             claimed: None,
-            route: self.route.as_ref().map(|route| Arc::clone(route.name())),
+            route: self.route.take(),
             method: std::mem::take(&mut self.method),
             path: std::mem::replace(&mut self.path, LinePath::Shown(String::new())),
             status: status.as_u16(),

@@ -59,7 +59,7 @@ impl Gateway {
     }
 
     /// Whether a request is for the token endpoint, which is a route of the gateway's own.
-    pub(super) fn is_token_endpoint(&self, matched: &Matched) -> bool {
+    pub(super) fn is_token_endpoint(&self, matched: &Matched<'_>) -> bool {
         self.endpoint.is_some() && matched.route.is_endpoint() && matched.preflight.is_none()
     }
 

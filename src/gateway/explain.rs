@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::{Request, StatusCode};
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use super::{Asked, Case, Gateway, Memory};
 use crate::reject;
@@ -41,7 +42,7 @@ pub struct Explanation {
 #[derive(Debug, Serialize)]
 pub struct UpstreamRequest {
     /// The upstream's name.
-    pub name: Arc<str>,
+    pub name: SmolStr,
     /// The method.
     pub method: String,
     /// The origin-form target, without the query of a WebSocket handshake's token.
@@ -92,7 +93,7 @@ pub async fn explain(gateway: &Gateway, request: Request<()>, tls: bool) -> Expl
                         .upstream_names
                         .get(index)
                         .cloned()
-                        .unwrap_or_else(|| Arc::from("")),
+                        .unwrap_or_default(),
                     method: head.method.to_string(),
                     target: head.uri.to_string(),
                     headers: head.headers.iter().map(shown).collect(),

@@ -9,6 +9,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::auth::Grant;
 use crate::ids::{AccountId, TenantId, UserId};
@@ -34,11 +35,11 @@ pub struct OpenStream {
     id: u64,
     request_id: Arc<str>,
     kind: Kind,
-    route: Arc<str>,
+    route: SmolStr,
     tenant: Option<TenantId>,
     user: Option<UserId>,
     account: Option<AccountId>,
-    credential: Option<Arc<str>>,
+    credential: Option<SmolStr>,
     since: String,
     /// When its credential ends.
     expires: Option<String>,
@@ -106,11 +107,11 @@ impl OpenStreams {
             id,
             request_id: tag.request_id,
             kind,
-            route: Arc::clone(grant.route().name()),
+            route: grant.route().name().clone(),
             tenant: principal.map(|principal| principal.tenant().clone()),
             user: principal.map(|principal| principal.user().clone()),
             account: principal.and_then(|principal| principal.account().cloned()),
-            credential: principal.map(|principal| Arc::clone(principal.verified().name())),
+            credential: principal.map(|principal| principal.verified().name().clone()),
             since: now.rfc3339(),
             expires: principal.map(|principal| principal.verified().ends().rfc3339()),
             client: tag.client,

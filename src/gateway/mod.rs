@@ -34,7 +34,7 @@ use crate::config::Access;
 use crate::credential::Presented;
 use crate::directory::Lease;
 use crate::drain::Drain;
-use crate::forward::{self, BodyWatch, ForwardRequest, Minted};
+use crate::forward::{self, BodyWatch, ForwardRequest, Minted, Reserved};
 use crate::reason::Reason;
 use crate::reject::Rejection;
 use crate::route::Matched;
@@ -82,6 +82,8 @@ pub struct Core {
     pools: Pools,
     memory: Memory,
     patience: Rc<Patience>,
+    /// A copy of the core's own, which every response holds on to.
+    reserved: Rc<Reserved>,
     drain: Drain,
 }
 
@@ -108,8 +110,8 @@ impl Memory {
 pub type CertificateOf<'a> = &'a dyn Fn(&str) -> Option<usize>;
 
 /// A decided request, ready to be acted on.
-pub(crate) struct Decided {
-    pub(crate) matched: Matched,
+pub(crate) struct Decided<'g> {
+    pub(crate) matched: Matched<'g>,
     pub(crate) grant: Grant,
     /// What the upstream gets; `None` for the gateway's own token endpoint.
     pub(crate) forward: Option<ForwardRequest>,
@@ -150,6 +152,7 @@ impl Core {
         let pools = Pools::new(gateway.upstreams(), Arc::clone(&gateway.metrics));
         Self {
             memory: Memory::of_bytes(gateway.limits.token_cache / gateway.workers.max(1)),
+            reserved: Rc::new(Reserved::clone(gateway.forwarder.reserved())),
             gateway,
             pools,
             patience: Rc::default(),
@@ -233,8 +236,9 @@ async fn straight_line(
 
     let Some(forward) = decided.forward.take() else {
         let answer = gateway.token_endpoint(&decided.grant, now)?;
-        let answer = answer.map(forward::ResponseBody::full);
-        return Ok(gateway.finish(answer, case, &decided.grant, slot).0);
+        let mut answer = answer.map(forward::ResponseBody::full);
+        gateway.finish(&mut answer, case, &decided.grant, slot);
+        return Ok(answer);
     };
     case.upstream = gateway
         .upstream_names
@@ -244,15 +248,16 @@ async fn straight_line(
     let answer = std::pin::pin!(core.pools.send(forward, Some(&watch)));
     let sent = stream::under_lease(core, answer, &watch, &decided.grant, || case.tag()).await;
     // A body that failed on the client's side explains a failure better than the upstream does.
-    let response = sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
+    let mut response =
+        sent.map_err(|error| decided.watch.fault().map_or(error, Rejection::from))?;
     gateway.check_echo(&response, &decided.grant, case)?;
-    let mut response = gateway.guard(response, &decided.matched);
+    gateway.guard(&mut response, &decided.matched);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = upgrade.ok_or_else(|| {
             Rejection::of(Reason::UpstreamProtocol, "a 101 that nobody asked for")
         })?;
         Gateway::select_subprotocol(&mut response, case);
-        let (response, line) = gateway.finish(response, case, &decided.grant, slot);
+        let line = gateway.finish(&mut response, case, &decided.grant, slot);
         let client = stream::ClientSide {
             upgrade,
             reset,
@@ -260,28 +265,28 @@ async fn straight_line(
         };
         return Ok(stream::tunnel(core, response, client, decided, line));
     }
-    let (version, reserved) = (response.version(), gateway.forwarder.reserved());
-    let response = response
-        .map(|body| forward::ResponseBody::upstream(body, version, None, Arc::clone(reserved)));
-    let (response, line) = gateway.finish(response, case, &decided.grant, slot);
+    let (version, reserved) = (response.version(), Rc::clone(&core.reserved));
+    let line = gateway.finish(&mut response, case, &decided.grant, slot);
+    let response =
+        response.map(|body| forward::ResponseBody::upstream(body, version, None, reserved));
     Ok(stream::watch_body(
         core,
         response,
         decided,
-        line,
+        &line,
         in_progress,
     ))
 }
 
 impl Gateway {
     /// Steps 1 to 7: the decision table, and the request that the upstream would get.
-    pub(crate) async fn decide(
-        &self,
+    pub(crate) async fn decide<'g>(
+        &'g self,
         asked: Asked<'_>,
         memory: &Memory,
         case: &mut Case,
         trace: &mut Trace,
-    ) -> Result<Decided, Rejection> {
+    ) -> Result<Decided<'g>, Rejection> {
         let Asked {
             head,
             body,
@@ -307,7 +312,7 @@ impl Gateway {
         self.same_server(&raw, certificate).await?;
         // 2. Its route.
         let matched = self.routes.find(&raw)?;
-        case.route(&matched.route);
+        case.route(matched.route);
         trace.note("route", || serde_json::json!({ "route": matched.route.name(), "preflight": matched.preflight.is_some() }));
         let (body, watch) = self.body(body, version, &matched)?;
         // 3. Its tenant.

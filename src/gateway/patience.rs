@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::time::{Instant, sleep};
 
 use crate::upstream::LATE;
@@ -21,14 +22,8 @@ const _: () = assert!(LOOK.as_millis() < LATE.as_millis());
 /// One core's requests that wait. Must be used within its runtime.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
-    places: RefCell<Places>,
+    waiting: RefCell<Slab<Waiting>>,
     looking: Cell<bool>,
-}
-
-#[derive(Debug, Default)]
-struct Places {
-    all: Vec<Option<Waiting>>,
-    free: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -58,19 +53,11 @@ impl Patience {
     }
 
     fn enter(self: &Rc<Self>, due: Instant, waker: Waker) -> usize {
-        let waiting = Some(Waiting {
+        let place = self.waiting.borrow_mut().insert(Waiting {
             due,
             waker,
             over: false,
         });
-        let mut places = self.places.borrow_mut();
-        let free = places.free.pop();
-        let place = free.unwrap_or(places.all.len());
-        match places.all.get_mut(place) {
-            Some(empty) => *empty = waiting,
-            None => places.all.push(waiting),
-        }
-        drop(places);
         if !self.looking.replace(true) {
             tokio::task::spawn_local(Rc::clone(self).look());
         }
@@ -82,13 +69,13 @@ impl Patience {
         loop {
             sleep(LOOK).await;
             let now = Instant::now();
-            let mut places = self.places.borrow_mut();
-            if places.free.len() == places.all.len() {
-                *places = Places::default();
+            let mut all = self.waiting.borrow_mut();
+            if all.is_empty() {
+                all.shrink_to_fit();
                 self.looking.set(false);
                 return;
             }
-            for waiting in places.all.iter_mut().flatten() {
+            for (_, waiting) in all.iter_mut() {
                 if waiting.due <= now && !waiting.over {
                     waiting.over = true;
                     waiting.waker.wake_by_ref();
@@ -106,8 +93,8 @@ impl Future for Wait<'_> {
             self.place = Some(self.patience.enter(self.due, cx.waker().clone()));
             return Poll::Pending;
         };
-        let mut places = self.patience.places.borrow_mut();
-        let Some(Some(waiting)) = places.all.get_mut(place) else {
+        let mut all = self.patience.waiting.borrow_mut();
+        let Some(waiting) = all.get_mut(place) else {
             return Poll::Pending;
         };
         if waiting.over {
@@ -120,11 +107,8 @@ impl Future for Wait<'_> {
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        let Some(place) = self.place else { return };
-        let mut places = self.patience.places.borrow_mut();
-        if let Some(waiting) = places.all.get_mut(place) {
-            *waiting = None;
-            places.free.push(place);
+        if let Some(place) = self.place {
+            self.patience.waiting.borrow_mut().try_remove(place);
         }
     }
 }
@@ -178,7 +162,8 @@ mod tests {
                     () = &mut two => panic!("the later one ended first"),
                 }
             }
-            assert_eq!(patience.places.borrow().all.len(), 2);
+            let waiting = patience.waiting.borrow();
+            assert!(waiting.is_empty() && waiting.vacant_key() < 2);
         };
         LocalSet::new().run_until(run).await;
     }

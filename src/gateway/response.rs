@@ -49,7 +49,7 @@ impl Gateway {
     }
 
     /// The response without what only the gateway may say, and with what caches must know.
-    pub(super) fn guard<B>(&self, mut response: Response<B>, matched: &Matched) -> Response<B> {
+    pub(super) fn guard<B>(&self, response: &mut Response<B>, matched: &Matched<'_>) {
         let upgraded = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         // A handshake's own fields were checked by the room that received them.
@@ -61,16 +61,13 @@ impl Gateway {
         let seen = Seen::in_map(headers);
         guard::strip(headers, seen, self.forwarder.reserved());
         headers.extend(handshake);
-        if seen.has(Seen::ACCESS_CONTROL_ALLOW_ORIGIN) {
-            guard::expose(headers);
-        }
-        let route = &matched.route;
+        guard::expose(headers, seen);
+        let route = matched.route;
         let members = !matches!(route.access(), Access::Public(_)) && matched.preflight.is_none();
         if members && !route.config().cache_upstream {
             guard::keep_private(headers);
             guard::vary(headers, route.vary(), route.vary_line());
         }
-        response
     }
 
     /// Remembers which subprotocol to select where the upstream is not offered the one that carried

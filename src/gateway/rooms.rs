@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use smol_str::SmolStr;
 use tokio::runtime::Handle;
 
 use super::listed::OpenStreams;
@@ -43,7 +44,7 @@ pub struct Gateway {
     pub(super) credentials: Vec<config::Credential>,
     /// By credential: the Set-Cookie that deletes a dead session.
     pub(super) dead_cookies: Vec<Option<HeaderValue>>,
-    pub(super) upstream_names: Vec<Arc<str>>,
+    pub(super) upstream_names: Vec<SmolStr>,
     pub(super) audit: Audit,
     pub(super) cors: Cors,
     pub(super) origins: Vec<String>,
@@ -173,7 +174,7 @@ impl Gateway {
             upstream_names: config
                 .upstreams
                 .iter()
-                .map(|upstream| Arc::clone(&upstream.name))
+                .map(|upstream| upstream.name.clone())
                 .collect(),
             audit,
             cors: config.cors.clone(),

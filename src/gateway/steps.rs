@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::Method;
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{CertificateOf, Gateway};
@@ -21,9 +22,9 @@ impl Gateway {
         &self,
         body: Option<Incoming>,
         version: http::Version,
-        matched: &Matched,
+        matched: &Matched<'_>,
     ) -> Result<(RequestBody, BodyWatch), BodyFault> {
-        let Some(incoming) = body else {
+        let Some(incoming) = body.filter(|body| !body.is_end_stream()) else {
             return Ok(RequestBody::empty());
         };
         let route = matched.route.config();
@@ -56,7 +57,11 @@ impl Gateway {
         Ok(())
     }
 
-    pub(super) fn find(&self, raw: &RawRequest, matched: &Matched) -> Result<Presented, Rejection> {
+    pub(super) fn find(
+        &self,
+        raw: &RawRequest,
+        matched: &Matched<'_>,
+    ) -> Result<Presented, Rejection> {
         let protocols: Option<Vec<&str>> = raw
             .websocket()
             .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());

@@ -231,7 +231,7 @@ pub(super) fn tunnel(
     core: &Rc<Core>,
     mut response: Response<UpstreamBody>,
     client: ClientSide,
-    decided: Decided,
+    decided: Decided<'_>,
     mut line: Line,
 ) -> Response<ResponseBody> {
     let ClientSide {
@@ -239,6 +239,7 @@ pub(super) fn tunnel(
         reset,
         in_progress,
     } = client;
+    let (grant, lease, watch) = (decided.grant, decided.lease, decided.watch);
     let upstream = hyper::upgrade::on(&mut response);
     let (blocker, core) = (core.drain.blocker(), Rc::clone(core));
     tokio::task::spawn_local(async move {
@@ -251,7 +252,6 @@ pub(super) fn tunnel(
             close_grace: gateway.streams.close_grace,
             idle: gateway.streams.idle,
         };
-        let Decided { grant, lease, .. } = decided;
         let (last, held) = (Cell::new(None), AtomicBool::new(false));
         let end = async {
             match &grant {
@@ -292,7 +292,7 @@ pub(super) fn tunnel(
             EndedBy::Lease(end) => format!("{} {}", end.code, end.reason),
         });
         closed(&core, line, started);
-        drop((in_progress, blocker));
+        drop((in_progress, watch, blocker));
     });
     let (mut head, _) = response.into_parts();
     head.status = StatusCode::SWITCHING_PROTOCOLS;
@@ -303,8 +303,8 @@ pub(super) fn tunnel(
 pub(super) fn watch_body(
     core: &Rc<Core>,
     response: Response<ResponseBody>,
-    decided: Decided,
-    line: Line,
+    decided: Decided<'_>,
+    line: &Line,
     in_progress: InProgress,
 ) -> Response<ResponseBody> {
     let Decided { grant, watch, .. } = decided;
@@ -324,7 +324,7 @@ pub(super) fn watch_body(
         _ => return response.map(|body| body.holding(held)),
     };
     let standing = Standing::of(principal, route);
-    let (kind, tag) = (if endless { Kind::Sse } else { Kind::Body }, tag(&line));
+    let (kind, tag) = (if endless { Kind::Sse } else { Kind::Body }, tag(line));
     let (scissors, signal) = cut();
     let watched = Rc::new(Watched {
         reason: Cell::new(None),
@@ -349,7 +349,7 @@ pub(super) fn watch_body(
         }
     });
     // Its own line is still to be written when the connection has ended.
-    let blocker = core.drain.blocker();
+    let (line, blocker) = (line.clone(), core.drain.blocker());
     let (core, started) = (Rc::clone(core), Instant::now());
     response.map(|body| {
         body.cut_by(signal).holding(held).on_end(move |_| {

@@ -10,6 +10,7 @@ mod tenant;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
+use smol_str::SmolStr;
 
 pub use table::{RouteError, RouteTable};
 pub use tenant::{TenantAnswer, TenantError, Tenants};
@@ -108,9 +109,9 @@ impl Preflight {
 
 /// What a request came to: its route and, for a preflight, the proof of that.
 #[derive(Debug)]
-pub struct Matched {
+pub struct Matched<'t> {
     /// The route.
-    pub route: Arc<Route>,
+    pub route: &'t Arc<Route>,
     /// Whether this is a preflight of a request to that route.
     pub preflight: Option<Preflight>,
 }
@@ -167,7 +168,7 @@ impl Route {
 
     /// Its label in logs and metrics.
     #[must_use]
-    pub const fn name(&self) -> &Arc<str> {
+    pub const fn name(&self) -> &SmolStr {
         &self.config.name
     }
 }

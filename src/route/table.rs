@@ -97,7 +97,7 @@ impl RouteTable {
     }
 
     /// The route of a request.
-    pub fn find(&self, raw: &RawRequest) -> Result<Matched, RouteError> {
+    pub fn find(&self, raw: &RawRequest) -> Result<Matched<'_>, RouteError> {
         let host = raw.host().name();
         let path = raw.path();
         let Some(group) = self.winner(path.as_str(), host) else {
@@ -144,7 +144,7 @@ impl RouteTable {
             return Err(RouteError::Ambiguous);
         }
         Ok(Matched {
-            route: Arc::clone(route),
+            route,
             preflight: preflight.map(|_| Preflight { _private: () }),
         })
     }
@@ -206,7 +206,7 @@ fn endpoint(config: &Config) -> Option<config::Route> {
     };
     Some(config::Route {
         at: reissue.at.key("endpoint"),
-        name: Arc::from(path.as_str()),
+        name: path.as_str().into(),
         host: HostMatch::Any,
         path,
         exact: true,

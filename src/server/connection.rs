@@ -23,9 +23,9 @@ use super::proxy::announced;
 use super::sending::{self, Sending};
 use super::tls::Certificates;
 use crate::config::Limits;
-use crate::gateway::{self, Arrival, Core};
+use crate::gateway::{self, Arrival, Core, InProgress};
 use crate::telemetry::Clock;
-use crate::wire::{ConnectionInfo, Heads, WatchedIo};
+use crate::wire::{ConnectionInfo, Heads, WatchedIo, WireError};
 
 /// How long a connection may be idle between two requests: longer than the 60 s after which common
 /// load balancers give up theirs, so that they never reuse one that is being closed here.
@@ -178,20 +178,21 @@ impl Door {
             Box::new(place),
         );
         let peer = info.peer;
-        let mut service = Serve {
+        let fields = self.fields().unwrap_or(PARSER_FIELDS);
+        let heads = (!multiplexed).then(|| Heads::bounded(self.head_buffer(), fields));
+        let service = Serve(Rc::new(Served {
             door: Rc::clone(self),
-            info: Rc::new(info),
+            info,
             activity,
-            heads: None,
+            heads: heads.clone(),
             reset: reset::<S>,
-        };
-        let outcome = if multiplexed {
-            Box::pin(self.http2(TokioIo::new(stream), service)).await
-        } else {
-            let heads = Heads::bounded(self.head_buffer(), self.fields().unwrap_or(PARSER_FIELDS));
-            service.heads = Some(heads.clone());
-            self.http1(TokioIo::new(WatchedIo::new(stream, heads)), service)
-                .await
+        }));
+        let outcome = match heads {
+            None => Box::pin(self.http2(TokioIo::new(stream), service)).await,
+            Some(heads) => {
+                let watched = WatchedIo::new(stream, heads);
+                self.http1(TokioIo::new(watched), service).await
+            }
         };
         if let Err(error) = outcome {
             if error.is_parse() || error.is_parse_too_large() {
@@ -268,9 +269,12 @@ impl Door {
 }
 
 /// The service that hyper calls for each request of a connection.
-struct Serve {
+struct Serve(Rc<Served>);
+
+/// What the requests of a connection share.
+struct Served {
     door: Rc<Door>,
-    info: Rc<ConnectionInfo>,
+    info: ConnectionInfo,
     activity: Arc<Activity>,
     /// What hyper hides of each head; HTTP/1 only.
     heads: Option<Heads>,
@@ -284,31 +288,43 @@ impl Service<Request<Incoming>> for Serve {
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let in_progress = self.activity.begin();
-        let (door, info) = (Rc::clone(&self.door), Rc::clone(&self.info));
+        let in_progress = self.0.activity.begin();
         // Once for each request, in their order: hyper calls this before it reads the next head.
-        let fault = self.heads.as_ref().and_then(Heads::next_fault);
-        let heads = self.heads.clone();
-        let (version, activity) = (request.version(), Arc::clone(&self.activity));
-        let reset = self.reset;
-        let (mut head, body) = request.into_parts();
-        Box::pin(async move {
-            let certificate =
-                |name: &str| door.tls.as_ref().and_then(|(_, tls)| tls.index_of(name));
-            // The request is in progress until its body, or the tunnel it becomes, has ended.
-            let arrival = Arrival {
-                info: &info,
-                certificate: &certificate,
-                fault,
-                in_progress,
-                reset,
-            };
-            let response = gateway::serve(&door.core, &mut head, body, arrival).await;
-            if let (StatusCode::SWITCHING_PROTOCOLS, Some(heads)) = (response.status(), heads) {
-                heads.stop();
-            }
-            Ok(sending::send(response, version, &activity))
-        })
+        let fault = self.0.heads.as_ref().and_then(Heads::next_fault);
+        let this = Rc::clone(&self.0);
+        // The place first: made before it, all of the future would be copied into it.
+        let place = Box::new_uninit();
+        let future = Box::write(place, answer(this, request, fault, in_progress));
+        Box::into_pin(future)
+    }
+}
+
+/// Answers one request.
+#[inline(never)]
+fn answer(
+    this: Rc<Served>,
+    request: Request<Incoming>,
+    fault: Option<WireError>,
+    in_progress: InProgress,
+) -> impl Future<Output = Result<Response<Sending>, Infallible>> {
+    let version = request.version();
+    let (mut head, body) = request.into_parts();
+    async move {
+        let Served { door, heads, .. } = &*this;
+        let certificate = |name: &str| door.tls.as_ref().and_then(|(_, tls)| tls.index_of(name));
+        // The request is in progress until its body, or the tunnel it becomes, has ended.
+        let arrival = Arrival {
+            info: &this.info,
+            certificate: &certificate,
+            fault,
+            in_progress,
+            reset: this.reset,
+        };
+        let response = gateway::serve(&door.core, &mut head, body, arrival).await;
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(heads)) = (response.status(), heads) {
+            heads.stop();
+        }
+        Ok(sending::send(response, version, &this.activity))
     }
 }
 

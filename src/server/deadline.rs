@@ -74,7 +74,9 @@ pub(super) struct Activity {
 impl Activity {
     /// Begins a request.
     pub(super) fn begin(self: &Arc<Self>) -> InProgress {
-        self.in_progress.fetch_add(1, Relaxed);
+        // Read and written one after the other: nobody else does in between.
+        self.in_progress
+            .store(self.in_progress.load(Relaxed) + 1, Relaxed);
         self.served.store(true, Relaxed);
         InProgress::begun(Arc::clone(self) as _)
     }
@@ -87,7 +89,8 @@ impl Activity {
 
 impl Counts for Activity {
     fn ended(&self) {
-        self.in_progress.fetch_sub(1, Relaxed);
+        let left = self.in_progress.load(Relaxed).saturating_sub(1);
+        self.in_progress.store(left, Relaxed);
     }
 }
 

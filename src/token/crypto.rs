@@ -1,18 +1,19 @@
 //! Crypto: the one file that signs and checks signatures, through jsonwebtoken on aws-lc-rs.
 //!
-//! One exception: an RSA key is prepared once instead of for every signature, which is a third of the
-//! work, and asked of aws-lc-rs itself. A test holds both ways to the same answers. Of jsonwebtoken only its `crypto::verify` and `encode` are used: never `decode`, never `Validation`, which read
-//! the token a second time and skip what [`super::jose`] and [`super::rules`] insist on. Before an
+//! One exception: an RSA key and a secret are prepared once instead of for every signature, which is a
+//! third of the work, and asked of aws-lc-rs itself. A test holds both ways to the same answers. Of
+//! jsonwebtoken only its `crypto::verify` and `encode` are used: never `decode`, never `Validation`, which
+//! read the token a second time and skip what [`super::jose`] and [`super::rules`] insist on. Before an
 //! algorithm is used for the first time it must prove itself ([`self_test`]).
 
 use std::sync::{Once, OnceLock};
 
-use aws_lc_rs::rand;
 use aws_lc_rs::signature::{
     Ed25519KeyPair, KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
     RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
+use aws_lc_rs::{hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::CryptoProvider;
@@ -35,7 +36,13 @@ pub(super) struct SelfTestError(Algorithm);
 pub(super) struct VerifyingKey {
     decoding: DecodingKey,
     /// What is prepared for an algorithm; none for those that need no preparation.
-    prepared: Vec<(Algorithm, ParsedPublicKey)>,
+    prepared: Vec<(Algorithm, Prepared)>,
+}
+
+/// A key as aws-lc-rs asks signatures with it.
+enum Prepared {
+    Rsa(ParsedPublicKey),
+    Secret(Box<hmac::Key>),
 }
 
 /// A signature, as it came and as it is.
@@ -65,13 +72,20 @@ impl VerifyingKey {
         signature: Signature<'_>,
     ) -> bool {
         match self.prepared.iter().find(|(of, _)| *of == algorithm) {
-            Some((_, key)) => key.verify_sig(message, signature.bytes).is_ok(),
+            Some((_, Prepared::Rsa(key))) => key.verify_sig(message, signature.bytes).is_ok(),
+            Some((_, Prepared::Secret(key))) => hmac::verify(key, message, signature.bytes).is_ok(),
             None => verify(&self.decoding, algorithm, message, signature.text),
         }
     }
 }
 
-fn prepare(key: &DecodingKey, algorithm: Algorithm) -> Option<ParsedPublicKey> {
+fn prepare(key: &DecodingKey, algorithm: Algorithm) -> Option<Prepared> {
+    let secret = |algorithm| match (key.family(), key.kind()) {
+        (AlgorithmFamily::Hmac, DecodingKeyKind::SecretOrDer(secret)) => Some(Prepared::Secret(
+            Box::new(hmac::Key::new(algorithm, secret)),
+        )),
+        _ => None,
+    };
     let parameters: &'static RsaParameters = match algorithm {
         Algorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
         Algorithm::RS384 => &RSA_PKCS1_2048_8192_SHA384,
@@ -79,13 +93,17 @@ fn prepare(key: &DecodingKey, algorithm: Algorithm) -> Option<ParsedPublicKey> {
         Algorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
         Algorithm::PS384 => &RSA_PSS_2048_8192_SHA384,
         Algorithm::PS512 => &RSA_PSS_2048_8192_SHA512,
+        Algorithm::HS256 => return secret(hmac::HMAC_SHA256),
+        Algorithm::HS384 => return secret(hmac::HMAC_SHA384),
+        Algorithm::HS512 => return secret(hmac::HMAC_SHA512),
         _ => return None,
     };
     let DecodingKeyKind::RsaModulusExponent { n, e } = key.kind() else {
         return None;
     };
     let components = RsaPublicKeyComponents { n, e };
-    components.to_parsed_public_key(parameters).ok()
+    let parsed = components.to_parsed_public_key(parameters).ok()?;
+    Some(Prepared::Rsa(parsed))
 }
 
 /// Whether `signature` (base64url) is that of `message` under `key` with `algorithm`.
@@ -216,7 +234,8 @@ mod tests {
         }
     }
 
-    /// Every signature of every algorithm, whole and damaged, under every RSA key and algorithm.
+    /// Every signature of every algorithm, whole and damaged, under every RSA key and every secret, and
+    /// each algorithm of both.
     #[test]
     fn a_prepared_key_answers_as_jsonwebtoken_does() {
         let families = [
@@ -240,13 +259,27 @@ mod tests {
             signatures.push([&[0], &good[..]].concat());
             signatures.push(good);
         }
+        let families = [AlgorithmFamily::Rsa, AlgorithmFamily::Hmac];
+        let algorithms: Vec<Algorithm> = families
+            .iter()
+            .flat_map(AlgorithmFamily::algorithms)
+            .copied()
+            .collect();
+        let keys = || families.iter().flat_map(|family| vectors::of(*family));
         let mut good = 0;
-        for vector in vectors::of(AlgorithmFamily::Rsa) {
+        for vector in keys() {
             let decoding = vector.decoding_key().unwrap();
-            let algorithms = AlgorithmFamily::Rsa.algorithms();
-            let key = VerifyingKey::new(decoding.clone(), algorithms);
-            assert_eq!(key.prepared.len(), algorithms.len());
-            for algorithm in algorithms {
+            let key = VerifyingKey::new(decoding.clone(), &algorithms);
+            // None for what would take a public key for a secret, or the other way round.
+            let family = decoding.family();
+            let own = family.algorithms();
+            let prepared: Vec<_> = key
+                .prepared
+                .iter()
+                .map(|(algorithm, _)| algorithm)
+                .collect();
+            assert_eq!(prepared, own.iter().collect::<Vec<_>>());
+            for algorithm in &algorithms {
                 for bytes in &signatures {
                     for message in [vectors::MESSAGE, b"", b"something else"] {
                         let text = &URL_SAFE_NO_PAD.encode(bytes);
@@ -258,7 +291,7 @@ mod tests {
                 }
             }
         }
-        assert!(good >= vectors::of(AlgorithmFamily::Rsa).len());
+        assert!(good >= keys().count());
     }
 
     #[test]

@@ -104,7 +104,12 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.inner()?;
-        let mut object = Map::new();
+        // Most payloads have no more members than that.
+        let mut object = if self.depth == MAX_DEPTH {
+            Map::with_capacity(16)
+        } else {
+            Map::new()
+        };
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(inner)?;
             if object.insert(name, value).is_some() {

@@ -62,6 +62,12 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         }
     }
 
+    /// Whether it remembers anything at all.
+    #[must_use]
+    pub const fn remembers(&self) -> bool {
+        self.most > 0
+    }
+
     /// What `read` takes from what is remembered under `key`, if `holds` says that it may still be
     /// used.
     pub fn find<Q, T>(

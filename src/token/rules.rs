@@ -130,13 +130,10 @@ pub(super) fn names_audience(accepted: &[String], aud: Option<&Value>) -> bool {
 
 /// RFC 7519, section 4.1.3: a text or an array of texts.
 fn audience(accepted: &Audiences, aud: Option<&Value>) -> Result<(), TokenError> {
-    let named: Vec<&str> = match aud {
-        None => Vec::new(),
-        Some(Value::String(one)) => vec![one],
-        Some(Value::Array(several)) => several
-            .iter()
-            .map(|one| one.as_str().ok_or(TokenError::AudienceMismatch))
-            .collect::<Result<_, _>>()?,
+    let named = match aud {
+        None => &[][..],
+        Some(one @ Value::String(_)) => std::slice::from_ref(one),
+        Some(Value::Array(several)) if several.iter().all(Value::is_string) => several,
         Some(_) => return Err(TokenError::AudienceMismatch),
     };
     let fits = match accepted {
@@ -144,7 +141,7 @@ fn audience(accepted: &Audiences, aud: Option<&Value>) -> Result<(), TokenError>
         Audiences::Listed(accepted) if accepted.is_empty() => aud.is_none(),
         Audiences::Listed(accepted) => named
             .iter()
-            .any(|name| accepted.iter().any(|accepted| accepted == name)),
+            .any(|name| accepted.iter().any(|accepted| name == accepted)),
     };
     if fits {
         Ok(())

@@ -138,7 +138,9 @@ pub struct Claimed {
 /// Verifies tokens of all configured issuers.
 pub struct Verifier {
     issuers: Vec<Issuer>,
-    by_iss: HashMap<Option<String>, usize, ahash::RandomState>,
+    by_iss: HashMap<String, usize, ahash::RandomState>,
+    /// The issuer whose tokens have no `iss`.
+    without_iss: Option<usize>,
     fetcher: Fetcher,
     metrics: Arc<Metrics>,
     tasks: Mutex<Vec<AbortHandle>>,
@@ -154,8 +156,13 @@ impl Verifier {
         let mut faults = Vec::new();
         let mut built = Vec::new();
         let mut by_iss = HashMap::default();
+        let mut without_iss = None;
         for (index, rules) in issuers.iter().enumerate() {
-            if by_iss.insert(rules.issuer.clone(), index).is_some() {
+            let other = match &rules.issuer {
+                Some(iss) => by_iss.insert(iss.clone(), index),
+                None => without_iss.replace(index),
+            };
+            if other.is_some() {
                 faults.push(Fault::new(
                     &rules.at.key("issuer"),
                     "two issuers have the same `issuer`",
@@ -173,6 +180,7 @@ impl Verifier {
         Ok(Self {
             issuers: built,
             by_iss,
+            without_iss,
             fetcher,
             metrics: Arc::clone(metrics),
             tasks: Mutex::default(),
@@ -260,14 +268,13 @@ impl Verifier {
     /// The one issuer whose `iss` the token has (RFC 7519, section 4.1.1); one without `iss` has
     /// the one issuer that asks for none.
     fn issuer_of(&self, read: &Unverified<'_>) -> Result<(usize, &Issuer), TokenError> {
-        let iss = match read.claims.get("iss") {
-            None => None,
-            Some(Value::String(iss)) => Some(iss.clone()),
-            Some(_) => return Err(TokenError::IssuerUnknown),
+        let index = match read.claims.get("iss") {
+            None => self.without_iss,
+            Some(Value::String(iss)) => self.by_iss.get(iss).copied(),
+            Some(_) => None,
         };
-        self.by_iss
-            .get(&iss)
-            .and_then(|index| Some((*index, self.issuers.get(*index)?)))
+        index
+            .and_then(|index| Some((index, self.issuers.get(index)?)))
             .ok_or(TokenError::IssuerUnknown)
     }
 }

@@ -90,7 +90,7 @@ impl<'a> Attempts<'a> {
                 }
                 let gauge = connection.gauge();
                 let untouched = !gauge.has_read() && (self.idempotent || !gauge.has_written());
-                let spare = (again && untouched).then(|| gauge.kept());
+                let spare = (again && untouched).then(|| connection.into_written());
                 match spare.and_then(|written| spare::request(&written)) {
                     Some(spare) => {
                         self.count_retry();

@@ -16,6 +16,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
@@ -42,17 +43,42 @@ enum At {
 }
 
 /// The task that is on the connection, if one is: a request that is written to an idle connection must
-/// not wake the task of the request before.
+/// not wake the task of the request before. All of it is used on one core; atomics because wakers are
+/// `Send`, and most calls find nobody and lock nothing.
 #[derive(Default)]
-struct Relay(AtomicWaker);
+struct Relay {
+    waker: AtomicWaker,
+    /// Whether `waker` has somebody.
+    on: AtomicBool,
+    /// Whether anybody was to be woken since this was last set to `false`.
+    called: AtomicBool,
+}
+
+impl Relay {
+    fn set(&self, waker: &Waker) {
+        self.waker.register(waker);
+        self.on.store(true, Relaxed);
+    }
+
+    fn take(&self) -> Option<Waker> {
+        if !self.on.load(Relaxed) {
+            return None;
+        }
+        self.on.store(false, Relaxed);
+        self.waker.take()
+    }
+}
 
 impl Wake for Relay {
     fn wake(self: Arc<Self>) {
-        self.0.wake();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.wake();
+        self.called.store(true, Relaxed);
+        if let Some(waker) = self.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -77,10 +103,18 @@ impl Driver {
         if let At::Task(..) = self.at {
             return fed(cx);
         }
-        self.relay.0.register(cx.waker());
+        self.relay.called.store(false, Relaxed);
         self.poll();
         // It is fed by this poll alone, and must not wake the very task that it runs in.
-        uncounted(Waker::noop(), fed)
+        let polled = uncounted(Waker::noop(), fed);
+        if polled.is_pending() {
+            self.relay.set(cx.waker());
+            // The connection has asked for another poll while there was nobody to tell.
+            if self.relay.called.load(Relaxed) {
+                cx.waker().wake_by_ref();
+            }
+        }
+        polled
     }
 
     /// The same for something that may have been fed already.
@@ -118,7 +152,7 @@ impl Driver {
 
     /// Nobody is on the connection any more.
     pub(super) fn rest(&self) {
-        drop(self.relay.0.take());
+        drop(self.relay.take());
     }
 
     /// From now on the connection moves by itself, until it is taken back.

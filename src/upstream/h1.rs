@@ -79,6 +79,19 @@ impl H1 {
         &self.gauge
     }
 
+    /// The request that was on it, as it was written; the connection is closed. Nothing where it was not
+    /// kept.
+    pub(super) fn into_written(self) -> Vec<u8> {
+        let Self {
+            sender,
+            gauge,
+            driver,
+            ..
+        } = self;
+        drop((sender, driver));
+        gauge.left()
+    }
+
     /// Whether the next request can be written at once.
     pub(super) fn is_ready(&self) -> bool {
         self.sender.is_ready()

@@ -45,8 +45,10 @@ pub(super) struct Gauge {
     read: AtomicBool,
     written: AtomicBool,
     keeps: AtomicBool,
-    /// This request's head and never an earlier one's.
-    kept: Mutex<Vec<u8>>,
+    /// Whether the link has kept this request's head.
+    has_kept: AtomicBool,
+    /// What the link left behind: this request's head and never an earlier one's.
+    left: Mutex<Vec<u8>>,
 }
 
 impl Gauge {
@@ -57,41 +59,17 @@ impl Gauge {
         self.read.store(false, Relaxed);
         self.written.store(false, Relaxed);
         self.keeps.store(keeps, Relaxed);
-        self.lock().clear();
+        self.has_kept.store(false, Relaxed);
     }
 
-    /// The request as it was to be written; nothing where it was not kept or did not get that far.
-    pub(super) fn kept(&self) -> Vec<u8> {
+    /// The request as it was to be written, once the link is gone; nothing where it was not kept or did
+    /// not get that far.
+    pub(super) fn left(&self) -> Vec<u8> {
         std::mem::take(&mut *self.lock())
     }
 
-    /// hyper hands a head over whole: its first write is all of it.
-    fn keep<'a>(&self, first: impl IntoIterator<Item = &'a [u8]>) {
-        if !self.keeps.load(Relaxed) {
-            return;
-        }
-        self.keeps.store(false, Relaxed);
-        let mut kept = self.lock();
-        for bytes in first {
-            kept.extend_from_slice(bytes);
-        }
-    }
-
-    /// The answer has begun: the request will not be written again, and what it says of somebody is not
-    /// kept.
-    fn answered(&self) {
-        if self.has_read() {
-            return;
-        }
-        self.read.store(true, Relaxed);
-        self.keeps.store(false, Relaxed);
-        let mut kept = self.lock();
-        kept.clear();
-        kept.shrink_to(KEPT);
-    }
-
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a byte arrived since.
@@ -117,6 +95,57 @@ impl std::fmt::Debug for Gauge {
 pub(super) struct Link {
     stream: Stream,
     gauge: Arc<Gauge>,
+    kept: Kept,
+}
+
+/// The head of the request that is on a link, until its answer begins; it is left to the gauge when the
+/// link goes before that.
+struct Kept {
+    head: Vec<u8>,
+    gauge: Arc<Gauge>,
+}
+
+impl Kept {
+    /// hyper hands a head over whole: its first write is all of it.
+    fn keep<'a>(&mut self, first: impl IntoIterator<Item = &'a [u8]>) {
+        if !self.gauge.keeps.load(Relaxed) {
+            return;
+        }
+        self.gauge.keeps.store(false, Relaxed);
+        self.gauge.has_kept.store(true, Relaxed);
+        self.head.clear();
+        for bytes in first {
+            self.head.extend_from_slice(bytes);
+        }
+    }
+
+    /// The answer has begun: the request will not be written again, and what it says of somebody is not
+    /// kept.
+    fn answered(&mut self) {
+        if self.gauge.has_read() {
+            return;
+        }
+        self.gauge.read.store(true, Relaxed);
+        self.gauge.keeps.store(false, Relaxed);
+        self.gauge.has_kept.store(false, Relaxed);
+        self.head.clear();
+        self.head.shrink_to(KEPT);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.gauge.has_kept.load(Relaxed) {
+            *self.gauge.lock() = std::mem::take(&mut self.head);
+        }
+    }
+}
+
+/// Without what is kept.
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
 }
 
 /// Clear or TLS.
@@ -140,9 +169,15 @@ impl Stream {
 impl Link {
     /// Takes a connected stream.
     pub(super) fn new(stream: Stream) -> Self {
+        let gauge = Arc::<Gauge>::default();
+        let kept = Kept {
+            head: Vec::new(),
+            gauge: Arc::clone(&gauge),
+        };
         Self {
             stream,
-            gauge: Arc::default(),
+            gauge,
+            kept,
         }
     }
 
@@ -188,7 +223,7 @@ impl AsyncRead for Link {
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
         })?;
         if buf.filled().len() > before {
-            this.gauge.answered();
+            this.kept.answered();
         }
         Poll::Ready(Ok(()))
     }
@@ -201,7 +236,7 @@ impl AsyncWrite for Link {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.gauge.keep([buf]);
+        this.kept.keep([buf]);
         let written = ready!(match &mut this.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
@@ -220,7 +255,7 @@ impl AsyncWrite for Link {
         if let Some(written) = gathered(bufs, |bytes| one.as_mut().poll_write(cx, bytes)) {
             return written;
         }
-        this.gauge.keep(bufs.iter().map(|slice| &**slice));
+        this.kept.keep(bufs.iter().map(|slice| &**slice));
         let written = ready!(match &mut this.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
@@ -253,27 +288,51 @@ impl AsyncWrite for Link {
 
 #[cfg(test)]
 mod tests {
-    use super::{Gauge, KEPT};
+    use super::*;
+
+    fn kept() -> Kept {
+        Kept {
+            head: Vec::new(),
+            gauge: Arc::default(),
+        }
+    }
+
+    /// What is left of requests that were written so, each write in these slices.
+    fn left(requests: &[(bool, &[&[&[u8]]])]) -> Vec<u8> {
+        let mut kept = kept();
+        for (keeps, writes) in requests {
+            kept.gauge.begin(true, *keeps);
+            for write in *writes {
+                kept.keep(write.iter().copied());
+            }
+        }
+        let gauge = Arc::clone(&kept.gauge);
+        assert!(gauge.left().is_empty(), "the link is still there");
+        drop(kept);
+        gauge.left()
+    }
 
     #[test]
-    fn what_is_kept_is_never_an_earlier_requests() {
-        let gauge = Gauge::default();
-        assert!(gauge.kept().is_empty());
-        gauge.begin(true, true);
-        gauge.keep([&b"GET /one"[..]]);
-        gauge.keep([&b"more"[..]]);
-        gauge.begin(true, true);
-        assert!(gauge.kept().is_empty(), "nothing of it was written yet");
-        gauge.keep([&b"GET "[..], b"/two"]);
-        assert_eq!(gauge.kept(), b"GET /two");
-        gauge.begin(true, false);
-        gauge.keep([&b"GET /three"[..]]);
-        assert!(gauge.kept().is_empty(), "it was not asked for");
-        gauge.begin(true, true);
-        gauge.keep([&[b'x'; 4 * KEPT][..]]);
-        gauge.answered();
-        assert!(gauge.kept().is_empty(), "its answer has begun");
-        let kept = gauge.kept.lock().unwrap();
-        assert!(kept.is_empty() && kept.capacity() <= KEPT);
+    fn what_is_left_is_never_an_earlier_requests() {
+        let head: &[&[u8]] = &[b"GET ", b"/one"];
+        let writes = [head, &[b"more"]];
+        let one = (true, &writes[..]);
+        assert_eq!(left(&[one]), b"GET /one");
+        assert_eq!(left(&[one, (true, &[&[b"GET /two"]])]), b"GET /two");
+        assert!(left(&[one, (true, &[])]).is_empty(), "not written yet");
+        assert!(left(&[one, (false, &[&[b"GET /three"]])]).is_empty());
+        assert!(left(&[]).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_left_once_the_answer_has_begun() {
+        let mut kept = kept();
+        kept.gauge.begin(true, true);
+        kept.keep([&[b'x'; 4 * KEPT][..]]);
+        kept.answered();
+        assert!(kept.head.is_empty() && kept.head.capacity() <= KEPT);
+        let gauge = Arc::clone(&kept.gauge);
+        drop(kept);
+        assert!(gauge.left().is_empty());
     }
 }

@@ -40,9 +40,9 @@ pub(super) fn expects_content(method: &Method) -> bool {
 /// HTTP/1.1 whatever the client spoke (hyper would drop a streaming body with another version),
 /// and a target in origin-form whatever it was.
 pub(super) fn h1_request(
-    mut head: request::Parts,
-    body: RequestBody,
-) -> Result<Request<RequestBody>, UpstreamError> {
+    head: &mut request::Parts,
+    body: &RequestBody,
+) -> Result<(), UpstreamError> {
     if !head.headers.contains_key(HOST) {
         return Err(UpstreamError::Internal);
     }
@@ -58,7 +58,7 @@ pub(super) fn h1_request(
         let chunked = HeaderValue::from_static("chunked");
         head.headers.insert(TRANSFER_ENCODING, chunked);
     }
-    Ok(Request::from_parts(head, body))
+    Ok(())
 }
 
 /// HTTP/2: Host becomes `:authority`, and nothing speaks of connections (RFC 9113, section 8.2.2).

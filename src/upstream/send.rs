@@ -128,7 +128,7 @@ impl Pools {
             .ok_or(UpstreamError::Internal)?;
         let target = pool.target().ok_or(UpstreamError::Internal)?;
         let Outgoing {
-            head,
+            mut head,
             body,
             isolation,
             timeouts,
@@ -167,7 +167,8 @@ impl Pools {
             left: target.retries.attempts,
         };
         let message = if http1 {
-            Message::H1(h1_request(head, body)?)
+            h1_request(&mut head, &body)?;
+            Message::H1(Request::from_parts(head, body))
         } else {
             Message::H2(h2_request(head, body, target)?)
         };

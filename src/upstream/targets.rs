@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use smol_str::SmolStr;
 use tokio_rustls::TlsConnector;
 
 use super::error::UpstreamError;
@@ -22,7 +23,7 @@ pub struct Upstreams {
 /// One upstream.
 pub(super) struct Target {
     /// Its name, for the log.
-    pub(super) name: Arc<str>,
+    pub(super) name: SmolStr,
     /// Its servers; at least one.
     pub(super) endpoints: Vec<Endpoint>,
     /// What is spoken to it.
@@ -158,7 +159,7 @@ fn target(upstream: &Upstream) -> Result<Target, Vec<Fault>> {
         return Err(faults);
     }
     Ok(Target {
-        name: Arc::clone(&upstream.name),
+        name: upstream.name.clone(),
         endpoints,
         protocol: upstream.protocol,
         isolate: upstream.isolate,

@@ -13,17 +13,18 @@ use super::*;
 
 /// What was seen in each head of these bytes, fed in pieces of this size.
 fn seen(bytes: &str, piece: usize) -> Vec<Option<Fault>> {
-    let heads = Heads::default();
+    let (heads, mut scanner) = scanned(Heads::default());
     for piece in bytes.as_bytes().chunks(piece) {
-        heads.feed(piece);
+        scanner.feed(piece);
     }
-    let waiting = heads.scanner().waiting.iter().copied().collect::<Vec<_>>();
-    for fault in &waiting {
-        assert_eq!(heads.next_fault(), fault.map(Fault::error));
-    }
-    let lost = (heads.scanner().at == At::Lost).then_some(Fault::OutOfStep);
-    assert_eq!(heads.next_fault(), lost.map(Fault::error));
+    let waiting = (0..heads.waiting()).map(|_| heads.next()).collect();
+    let lost = heads.faults().lost.then_some(Fault::OutOfStep);
+    assert_eq!((heads.waiting(), heads.next()), (0, lost));
     waiting
+}
+
+fn scanned(heads: Heads) -> (Heads, Scanner) {
+    (heads.clone(), Scanner::new(heads))
 }
 
 #[test]
@@ -83,14 +84,14 @@ fn c1_nothing_is_believed_behind_bytes_with_two_readings() {
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\n\r\nGET: / HTTP/1.1\r\n\r\n",
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\nGET / HTTP/1.1\r\n\r\n",
     ] {
-        let heads = Heads::default();
-        heads.feed(bytes.as_bytes());
+        let (heads, mut scanner) = scanned(Heads::default());
+        scanner.feed(bytes.as_bytes());
         assert_eq!(heads.next_fault(), None);
         let lost = Some(Fault::OutOfStep.error());
         assert_eq!((heads.next_fault(), heads.next_fault()), (lost, lost));
     }
-    let heads = Heads::bounded(100, usize::MAX);
-    heads.feed(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(100)).as_bytes());
+    let (heads, mut scanner) = scanned(Heads::bounded(100, usize::MAX));
+    scanner.feed(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(100)).as_bytes());
     assert!(heads.next_fault().is_some());
 }
 
@@ -104,11 +105,35 @@ fn what_is_no_http1_any_more_is_left_alone() {
     let endless = format!("GET /{}", "a".repeat(1 << 20));
     assert!(seen(&endless, 4096).is_empty());
 
-    let heads = Heads::default();
-    heads.feed(b"GET /# HTTP/1.1\r\n\r\n");
-    heads.stop();
-    heads.feed(b"GET /# HTTP/1.1\r\n\r\n");
+    let (heads, mut scanner) = scanned(Heads::default());
+    scanner.feed(b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!(heads.next_fault(), None);
+    heads.stop();
+    scanner.feed(b"GET /# HTTP/1.1\r\n\r\n");
+    assert_eq!((heads.waiting(), heads.next_fault()), (0, None));
+}
+
+/// What came right behind a handshake was cut when nobody knew yet that it was one.
+#[tokio::test]
+async fn a_tunnel_is_read_on_whatever_stood_behind_its_handshake() {
+    use tokio::io::AsyncReadExt as _;
+
+    let (mut client, server) = tokio::io::duplex(1 << 20);
+    let heads = Heads::bounded(1 << 16, 1);
+    let mut io = WatchedIo::new(server, heads.clone());
+    let sent = "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\na: b\r\nc: d\r\n\r\n";
+    client.write_all(sent.as_bytes()).await.unwrap();
+    let mut read = vec![0; 1024];
+    assert!(io.read(&mut read).await.unwrap() < sent.len());
+    assert!(io.scanner.is_cut());
+    assert_eq!(heads.next_fault(), None);
+    heads.stop();
+    client.write_all(b"a frame").await.unwrap();
+    let waited = std::time::Duration::from_secs(10);
+    let again = tokio::time::timeout(waited, io.read(&mut read)).await;
+    assert_eq!(again.expect("nothing is read any more").unwrap(), 7);
+    drop(client);
+    assert_eq!(io.read(&mut read).await.unwrap(), 0);
 }
 
 /// One request, and whether something in it is to be refused.
@@ -185,14 +210,14 @@ async fn shown(bytes: &str, fields: usize, piece: usize) -> (String, Vec<Option<
     let heads = Heads::bounded(1 << 16, fields);
     let mut io = WatchedIo::new(server, heads.clone());
     let (mut text, mut part) = (Vec::new(), vec![0; piece]);
-    while !heads.is_cut() {
+    while !io.scanner.is_cut() {
         match io.read(&mut part).await.unwrap() {
             0 => break,
             count => text.extend_from_slice(&part[..count]),
         }
     }
     let mut faults = Vec::new();
-    while !heads.scanner().waiting.is_empty() {
+    while heads.waiting() > 0 {
         faults.push(heads.next_fault());
     }
     (String::from_utf8(text).unwrap(), faults)

@@ -19,6 +19,7 @@ mod proxy_protocol;
 mod read;
 mod request;
 mod request_id;
+mod scan;
 mod seen;
 mod upgrade;
 mod via;

@@ -135,7 +135,7 @@ fn credential(
     };
     Some(Credential {
         at: at.clone(),
-        name: Arc::from(raw.name.as_deref().unwrap_or(kind)),
+        name: raw.name.as_deref().unwrap_or(kind).into(),
         place,
         forward: match forward {
             raw::Forward::Keep => ForwardCredential::Keep,

@@ -1,5 +1,8 @@
 //! Header names that a configuration may choose, and those that it may not.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use http::HeaderName;
 
 use super::Context;
@@ -53,6 +56,7 @@ pub(super) fn request_name(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Op
 /// A header name as RFC 9110 has it.
 pub(super) fn parse(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<HeaderName> {
     let parsed = HeaderName::from_bytes(text.as_bytes()).ok();
+    let parsed = parsed.map(|name| HeaderName::from_static(for_good(name.as_str())));
     if parsed.is_none() {
         cx.fault(
             at,
@@ -61,6 +65,19 @@ pub(super) fn parse(text: &str, at: &KeyPath, cx: &mut Context<'_>) -> Option<He
         );
     }
     parsed
+}
+
+/// A configured name as long as the process lives. Such a header name is copied without counting its
+/// users, which all cores would do in one place with every request.
+fn for_good(name: &str) -> &'static str {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let name: &'static str = Box::leak(name.into());
+    names.insert(name);
+    name
 }
 
 /// Whether a name is not the configuration's to choose.

@@ -1,6 +1,6 @@
 //! Which requests a route covers, and where it sends them: hosts, paths, methods.
 
-use std::sync::Arc;
+use smol_str::SmolStr;
 
 use http::Method;
 
@@ -80,10 +80,10 @@ pub(super) fn allowances(raw: &[raw::PathForm]) -> PathAllowances {
     }
 }
 
-pub(super) fn name(host: &HostMatch, path: &str, exact: bool) -> Arc<str> {
+pub(super) fn name(host: &HostMatch, path: &str, exact: bool) -> SmolStr {
     let path = if path.is_empty() { "/" } else { path };
     let sign = if exact { "=" } else { "" };
-    Arc::from(match host {
+    SmolStr::from(match host {
         HostMatch::Any => format!("{sign}{path}"),
         HostMatch::Exact(host) => format!("{sign}{host}{path}"),
         HostMatch::Suffix(suffix) => format!("{sign}*{suffix}{path}"),

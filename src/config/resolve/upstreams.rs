@@ -1,7 +1,5 @@
 //! `upstreams`.
 
-use std::sync::Arc;
-
 use super::urls::{self, HttpUrl};
 use super::{Context, paths};
 use crate::config::raw;
@@ -88,7 +86,7 @@ fn upstream(raw: &raw::Upstream, at: &KeyPath, cx: &mut Context<'_>) -> Option<U
     }
     Some(Upstream {
         at: at.clone(),
-        name: Arc::from(raw.name.as_deref().unwrap_or_default()),
+        name: raw.name.as_deref().unwrap_or_default().into(),
         servers,
         protocol: match raw.protocol {
             raw::Protocol::Http1 => UpstreamProtocol::Http1,

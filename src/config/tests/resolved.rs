@@ -113,7 +113,7 @@ routes:
     let (first, second) = (&config.routes[0], &config.routes[1]);
     assert_eq!(first.path, "/a");
     assert_eq!(first.host, HostMatch::Suffix(".example.com".into()));
-    assert_eq!(first.name.as_ref(), "*.example.com/a");
+    assert_eq!(first.name.as_str(), "*.example.com/a");
     assert_eq!(first.accounts.on_mismatch, OnMismatch::UseLive);
     assert!(first.accounts.allow_no_account);
     assert_eq!(first.accounts.bypass_roles, ["dev"]);

@@ -21,7 +21,7 @@ fn the_smallest_file_has_every_default() {
     assert_eq!(config.credentials.len(), 1);
     assert_eq!(config.credentials[0].place, CredentialPlace::Bearer);
     assert_eq!(config.credentials[0].forward, ForwardCredential::Keep);
-    assert_eq!(config.upstreams[0].name.as_ref(), "app");
+    assert_eq!(config.upstreams[0].name.as_str(), "app");
     assert_eq!(config.routes.len(), 1);
     assert_eq!(config.routes[0].path, "");
     assert_eq!(config.routes[0].credentials, [0]);

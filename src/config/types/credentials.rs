@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::{DjangoSession, KeyPath};
 
 /// `credentials[]`.
@@ -11,7 +13,7 @@ pub struct Credential {
     /// Where it stands.
     pub at: KeyPath,
     /// Its name in routes and in the audit log; the kind when left out.
-    pub name: Arc<str>,
+    pub name: SmolStr,
     /// Where it is read.
     pub place: CredentialPlace,
     /// What the upstream finds in this place.

@@ -1,8 +1,7 @@
 //! `routes`: which requests go where, and who may send them.
 
-use std::sync::Arc;
-
 use http::Method;
+use smol_str::SmolStr;
 
 use super::{Accounts, KeyPath, UpstreamTimeouts};
 
@@ -12,7 +11,7 @@ pub struct Route {
     /// Where it stands.
     pub at: KeyPath,
     /// Its label in logs and metrics: `path`, with `host` before it where it has one.
-    pub name: Arc<str>,
+    pub name: SmolStr,
     /// Host it is narrowed to.
     pub host: HostMatch,
     /// The path in canonical form: a prefix without its trailing slash (`/` is the empty string), an

@@ -1,8 +1,9 @@
 //! `upstreams`: the backends.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
+
+use smol_str::SmolStr;
 
 use super::KeyPath;
 
@@ -12,7 +13,7 @@ pub struct Upstream {
     /// Where it stands.
     pub at: KeyPath,
     /// Its name.
-    pub name: Arc<str>,
+    pub name: SmolStr,
     /// Its servers; at least one.
     pub servers: Vec<Server>,
     /// The protocol spoken to it.

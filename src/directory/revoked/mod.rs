@@ -8,6 +8,7 @@
 mod set;
 mod store;
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ use store::Store;
 
 /// A list that is older than this proves nothing.
 const TOO_OLD: Duration = Duration::from_secs(30);
+const TOO_OLD_MILLIS: u64 = TOO_OLD.as_secs() * 1000;
 /// Deadline of one exchange with the store.
 const STORE: Duration = Duration::from_secs(3);
 /// Longest `until`, from now on.
@@ -52,6 +54,8 @@ pub enum RevokeError {
 #[derive(Debug)]
 pub struct Revocations {
     set: RwLock<Set>,
+    /// Whether `set` has anything: mostly it has not, and then no core waits for a lock here.
+    any: AtomicBool,
     store: Option<Store>,
     directory: Arc<Directory>,
     control: Handle,
@@ -59,6 +63,9 @@ pub struct Revocations {
     issuers: Vec<(Arc<str>, Option<String>)>,
     interval: Duration,
     heard: Mutex<Heard>,
+    started: Instant,
+    /// The milliseconds after `started` until which what was last read from the store counts.
+    counts_until: AtomicU64,
 }
 
 /// When the store was last read, and why not since.
@@ -83,12 +90,15 @@ impl Revocations {
             .collect();
         Ok(Arc::new(Self {
             set: RwLock::default(),
+            any: AtomicBool::new(false),
             store,
             directory,
             control,
             issuers,
             interval: config.refresh,
             heard: Mutex::default(),
+            started: Instant::now(),
+            counts_until: AtomicU64::new(0),
         }))
     }
 
@@ -135,13 +145,13 @@ impl Revocations {
         users: impl Iterator<Item = &'a UserId>,
         now: UnixTime,
     ) -> Result<bool, DirectoryError> {
-        if self.store.is_some() {
-            let heard = self.heard();
-            if heard.at.is_none_or(|at| at.elapsed() > TOO_OLD) {
-                let why = heard.problem.clone();
-                let why = why.unwrap_or_else(|| "the revocations are not read yet".into());
-                return Err(DirectoryError::Unavailable(SourceError::new(why)));
-            }
+        if self.store.is_some() && self.millis() >= self.counts_until.load(Ordering::Acquire) {
+            let why = self.heard().problem.clone();
+            let why = why.unwrap_or_else(|| "the revocations are not read yet".into());
+            return Err(DirectoryError::Unavailable(SourceError::new(why)));
+        }
+        if !self.any.load(Ordering::Acquire) {
+            return Ok(false);
         }
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
         Ok(set.refuses(tenant, made, users, now))
@@ -204,6 +214,7 @@ impl Revocations {
                 concerned.push(what);
             }
         }
+        self.any.store(set.len() > 0, Ordering::Release);
         drop(set);
         for what in &concerned {
             self.directory.decide_again(what);
@@ -228,6 +239,8 @@ impl Revocations {
                     tracing::info!("the revocations are read again");
                 }
                 heard.at = Some(Instant::now());
+                let until = self.millis().saturating_add(TOO_OLD_MILLIS);
+                self.counts_until.store(until, Ordering::Release);
             }
             (Err(problem), _) => {
                 let mut heard = self.heard();
@@ -238,6 +251,11 @@ impl Revocations {
             }
             (Ok(_), Err(error)) => self.heard().problem = Some(error.to_string()),
         }
+    }
+
+    /// Since it was built.
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn heard(&self) -> std::sync::MutexGuard<'_, Heard> {

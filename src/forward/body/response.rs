@@ -7,7 +7,6 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -66,7 +65,7 @@ struct Download<B> {
     tells_end: bool,
     idle: Idle,
     cut: Option<CutSignal>,
-    reserved: Arc<Reserved>,
+    reserved: Rc<Reserved>,
 }
 
 impl<B: UpstreamSource, H> ResponseBody<B, H> {
@@ -90,7 +89,7 @@ impl<B: UpstreamSource, H> ResponseBody<B, H> {
         incoming: B,
         version: Version,
         idle: Option<Duration>,
-        reserved: Arc<Reserved>,
+        reserved: Rc<Reserved>,
     ) -> Self {
         Self::of(Source::Upstream(Box::new(Download {
             incoming,

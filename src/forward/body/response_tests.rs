@@ -33,7 +33,7 @@ async fn answered(bytes: &str) -> (Incoming, DuplexStream) {
 fn upstream(incoming: Incoming, ends: &Ends) -> ResponseBody<Incoming, Rc<()>> {
     let ends = Rc::clone(ends);
     let idle = Some(Duration::from_secs(5));
-    ResponseBody::upstream(incoming, Version::HTTP_11, idle, Arc::new(reserved()))
+    ResponseBody::upstream(incoming, Version::HTTP_11, idle, Rc::new(reserved()))
         .on_end(move |end| ends.borrow_mut().push(end))
 }
 

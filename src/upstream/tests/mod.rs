@@ -55,7 +55,7 @@ fn server(address: SocketAddr) -> Server {
 fn upstream(servers: &[SocketAddr]) -> Upstream {
     Upstream {
         at: KeyPath::root().key("upstreams").index(0),
-        name: Arc::from("app"),
+        name: "app".into(),
         servers: servers.iter().copied().map(server).collect(),
         protocol: UpstreamProtocol::Http1,
         tls_ca: None,
