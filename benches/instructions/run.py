@@ -4,6 +4,7 @@
     benches/instructions/run.py             # count; fails when a figure has risen by more than 3 %
     benches/instructions/run.py --accept    # count, and keep what was counted as the new figures
     benches/instructions/run.py --profile   # also print where they go
+    benches/instructions/run.py --atomics   # also count the gateway's atomic read-modify-writes, and fail on nothing
 
 Times are noise on a shared machine; instructions are not. The gateway (built with profile.toml, which
 optimises it; it takes the place of target/debug/countersign until the next build) runs under valgrind's callgrind with one core; after a warm-up one
@@ -14,6 +15,9 @@ some milliseconds, files are looked at) only ever adds, so that the cheapest par
 
 Another machine executes the same instructions: valgrind shows the program a processor of its own, with
 AVX2 and without what came later, and the C library is told to leave out what some processors lack.
+
+An atomic read-modify-write (`lock …`, or `xchg` with memory) is one instruction and takes twenty times as
+long, and longer where several cores write the same place. `--atomics` finds them with objdump.
 
 When a change costs more on purpose, run it with --accept and say in the commit what it buys.
 """
@@ -51,6 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accept", action="store_true", help="keep what was counted")
     parser.add_argument("--profile", action="store_true", help="print the functions that cost most")
+    parser.add_argument("--atomics", action="store_true", help="count atomic read-modify-writes as well")
     parser.add_argument("--binary", type=pathlib.Path, help="a countersign instead of building one")
     options = parser.parse_args()
     if shutil.which("valgrind") is None:
@@ -60,15 +65,18 @@ def main() -> int:
     if binary is None:
         subprocess.run(["cargo", "build", "--config", HERE / "profile.toml", "--locked", "--bin", "countersign"], cwd=ROOT, check=True)
         binary = ROOT / "target/debug/countersign"
+    atomic = atomics(binary) if options.atomics else None
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     counted, worse = {}, []
     for name, case in CASES.items():
-        counted[name] = count(binary, case, options.profile)
+        counted[name], rewrites = count(binary, case, options.profile, atomic)
         known = figures.get(name)
         change = f", {counted[name] / known - 1:+.1%} against {known:,}" if known else ""
-        print(f"instructions: {name}: {counted[name]:,} a request{change}", flush=True)
+        print(f"instructions: {name}: {counted[name]:,} a request{change}{rewrites}", flush=True)
         if known and counted[name] > known * MOST:
             worse.append(name)
+    if options.atomics:
+        return 0
     if options.accept:
         FIGURES.write_text(json.dumps(counted, indent=2) + "\n")
     elif worse:
@@ -91,14 +99,14 @@ CASES = {
 }
 
 
-def count(binary: pathlib.Path, case: dict, profile: bool) -> int:
+def count(binary: pathlib.Path, case: dict, profile: bool, atomic: set[int] | None) -> tuple[int, str]:
     with tempfile.TemporaryDirectory(prefix="countersign-instructions-") as name:
         folder = pathlib.Path(name)
         upstream = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=serve, args=(upstream,), daemon=True).start()
         port = configure(folder, upstream.getsockname()[1], case)
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out.%p", "--log-file=valgrind.log",
-                   str(binary), "serve", "--config", "gateway.yaml"]
+                   f"--dump-instr={'yes' if atomic else 'no'}", str(binary), "serve", "--config", "gateway.yaml"]
         with (folder / "log").open("wb") as log:
             gateway = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **PINNED, "COUNT_SECRET": SECRET})
         try:
@@ -121,7 +129,37 @@ def count(binary: pathlib.Path, case: dict, profile: bool) -> int:
             command = ["callgrind_annotate", "--auto=no", str(dumps[0])]
             annotated = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             print(annotated[annotated.find("Ir  "):][:12000])
-        return min(totals) // REQUESTS
+        rewrites = f", {executed(dumps[-1], binary, atomic) / REQUESTS:.0f} of them atomic" if atomic else ""
+        return min(totals) // REQUESTS, rewrites
+
+
+def atomics(binary: pathlib.Path) -> set[int]:
+    """The addresses of the binary's atomic read-modify-writes."""
+    lines = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-w", binary], capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^\s*([0-9a-f]+):\t(?:lock |xchg\s.*\()", lines, re.M)
+    return {int(address, 16) for address in found}
+
+
+def executed(dump: pathlib.Path, binary: pathlib.Path, addresses: set[int]) -> int:
+    """How often instructions at these addresses of the binary were executed (Callgrind Format Specification)."""
+    names, total, address, here, call = {}, 0, 0, False, False
+    for line in dump.read_text().splitlines():
+        if line.startswith("ob="):
+            number, _, name = line[3:].partition(" ")
+            here = names.setdefault(number, name).endswith(binary.name)
+        elif line.startswith("cob="):
+            number, _, name = line[4:].partition(" ")
+            names.setdefault(number, name)
+        elif line.startswith("calls="):
+            call = True
+        elif line[:1] in "+-*0123456789" and line:
+            place, _, cost = line.split()[:3]
+            if place != "*":
+                address = address + int(place, 0) if place[0] in "+-" else int(place, 0)
+            if here and not call and address in addresses:
+                total += int(cost)
+            call = False
+    return total
 
 
 def configure(folder: pathlib.Path, upstream: int, case: dict) -> int:
