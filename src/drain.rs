@@ -77,20 +77,23 @@ impl Drainer {
 
     /// Says that nothing new should be sent here.
     pub fn not_ready(&self) {
-        self.begun.store(true, Ordering::Release);
-        self.phase.send_replace(Phase::NotReady);
+        self.enter(Phase::NotReady);
     }
 
     /// Stops accepting and waits for every blocker, at most `timeout`. `false` when some were left.
     pub async fn close(mut self, timeout: Duration) -> bool {
-        self.begun.store(true, Ordering::Release);
-        self.phase.send_replace(Phase::Closing);
+        self.enter(Phase::Closing);
         drop(self.blocker.take());
         let ended = tokio::time::timeout(timeout, self.blockers.recv())
             .await
             .is_ok();
-        self.phase.send_replace(Phase::Closed);
+        self.enter(Phase::Closed);
         ended
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.begun.store(true, Ordering::Release);
+        self.phase.send_replace(phase);
     }
 }
 

@@ -37,10 +37,10 @@ const LOOK_EVERY: u32 = 256;
 #[error("the audit queue is full")]
 pub struct AuditError;
 
-/// A handle on the queue; cheap to clone.
-#[derive(Debug, Clone)]
+/// The gateway's end of the queue.
+#[derive(Debug)]
 pub struct Audit {
-    queue: Arc<Sender>,
+    queue: Sender,
     block: bool,
     metrics: Arc<Metrics>,
 }
@@ -85,7 +85,7 @@ impl Audit {
                 )]
             })?;
         let audit = Self {
-            queue: Arc::new(queue),
+            queue,
             block: config.block_when_full,
             metrics,
         };
@@ -289,7 +289,6 @@ mod tests {
         let (mut reader, writer) = UnixStream::pair().unwrap();
         writer.set_nonblocking(true).unwrap();
         let (queue, lines) = Sender::new();
-        let queue = Arc::new(queue);
         let mut expected = Vec::new();
         for number in 0..LINES {
             let line = format!("{number} {}\n", "x".repeat(300)).into_bytes();

@@ -110,7 +110,7 @@ impl Sessions {
     ) -> Result<(), Unusable> {
         let carried = PresentedToken {
             credential,
-            name: smol_str::SmolStr::default(),
+            name: "".into(),
             form: crate::credential::Form::Session,
             token: session.key.clone(),
             rests_on_cookie: true,

@@ -1,8 +1,7 @@
 //! Which requests a route covers, and where it sends them: hosts, paths, methods.
 
-use smol_str::SmolStr;
-
 use http::Method;
+use smol_str::SmolStr;
 
 use super::{Context, paths};
 use crate::config::raw;

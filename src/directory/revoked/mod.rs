@@ -31,7 +31,6 @@ use store::Store;
 
 /// A list that is older than this proves nothing.
 const TOO_OLD: Duration = Duration::from_secs(30);
-const TOO_OLD_MILLIS: u64 = TOO_OLD.as_secs() * 1000;
 /// Deadline of one exchange with the store.
 const STORE: Duration = Duration::from_secs(3);
 /// Longest `until`, from now on.
@@ -62,17 +61,12 @@ pub struct Revocations {
     /// Each issuer's name and `iss`.
     issuers: Vec<(Arc<str>, Option<String>)>,
     interval: Duration,
-    heard: Mutex<Heard>,
+    /// Why the store could not be read the last time.
+    problem: Mutex<Option<String>>,
     started: Instant,
-    /// The milliseconds after `started` until which what was last read from the store counts.
+    /// The milliseconds after `started` until which what was last read from the store counts; 0 before the
+    /// first reading.
     counts_until: AtomicU64,
-}
-
-/// When the store was last read, and why not since.
-#[derive(Debug, Default)]
-struct Heard {
-    at: Option<Instant>,
-    problem: Option<String>,
 }
 
 impl Revocations {
@@ -96,7 +90,7 @@ impl Revocations {
             control,
             issuers,
             interval: config.refresh,
-            heard: Mutex::default(),
+            problem: Mutex::default(),
             started: Instant::now(),
             counts_until: AtomicU64::new(0),
         }))
@@ -145,8 +139,10 @@ impl Revocations {
         users: impl Iterator<Item = &'a UserId>,
         now: UnixTime,
     ) -> Result<bool, DirectoryError> {
-        if self.store.is_some() && self.millis() >= self.counts_until.load(Ordering::Acquire) {
-            let why = self.heard().problem.clone();
+        if self.store.is_some()
+            && millis(self.started.elapsed()) >= self.counts_until.load(Ordering::Acquire)
+        {
+            let why = self.problem().clone();
             let why = why.unwrap_or_else(|| "the revocations are not read yet".into());
             return Err(DirectoryError::Unavailable(SourceError::new(why)));
         }
@@ -184,11 +180,10 @@ impl Revocations {
     #[must_use]
     pub fn status(&self) -> Option<Result<usize, String>> {
         self.store.as_ref()?;
-        let heard = self.heard();
-        Some(match (&heard.problem, heard.at) {
-            (Some(problem), _) => Err(problem.clone()),
-            (None, None) => Err("not read yet".into()),
-            (None, Some(_)) => Ok(self.count()),
+        Some(match &*self.problem() {
+            Some(problem) => Err(problem.clone()),
+            None if self.counts_until.load(Ordering::Acquire) == 0 => Err("not read yet".into()),
+            None => Ok(self.count()),
         })
     }
 
@@ -231,35 +226,29 @@ impl Revocations {
                 self.take(revoked, now);
                 if !self.has_room(now) {
                     // What had no room is not in effect, and nobody knows whose it is.
-                    self.heard().problem = Some("too many revocations".into());
+                    *self.problem() = Some("too many revocations".into());
                     return;
                 }
-                let mut heard = self.heard();
-                if heard.problem.take().is_some() {
+                let mut before = self.problem();
+                if before.take().is_some() {
                     tracing::info!("the revocations are read again");
                 }
-                heard.at = Some(Instant::now());
-                let until = self.millis().saturating_add(TOO_OLD_MILLIS);
+                let until = millis(self.started.elapsed() + TOO_OLD);
                 self.counts_until.store(until, Ordering::Release);
             }
             (Err(problem), _) => {
-                let mut heard = self.heard();
-                if heard.problem.is_none() {
+                let mut before = self.problem();
+                if before.is_none() {
                     tracing::error!(problem, "the revocations cannot be read");
                 }
-                heard.problem = Some(problem);
+                *before = Some(problem);
             }
-            (Ok(_), Err(error)) => self.heard().problem = Some(error.to_string()),
+            (Ok(_), Err(error)) => *self.problem() = Some(error.to_string()),
         }
     }
 
-    /// Since it was built.
-    fn millis(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn heard(&self) -> std::sync::MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn problem(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, message: &[u8], now: UnixTime) -> Result<Revoked, String> {
@@ -321,6 +310,10 @@ impl Revocations {
             .map(|(name, _)| Arc::clone(name))
             .ok_or_else(|| "`issuer` is none of the configured ones".into())
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn follow(revocations: Weak<Revocations>) {
