@@ -19,6 +19,7 @@ WORKDIR /build
 # a change of src/ does not compile them again. deploy/build uses the recorded profile in deploy/profile,
 # which is of this version of Rust on x86-64; elsewhere it builds without it.
 COPY Cargo.toml Cargo.lock README.md ./
+COPY .cargo .cargo
 COPY deploy/build deploy/build
 COPY deploy/profile deploy/profile
 RUN mkdir src \

@@ -43,6 +43,7 @@ const MAX_LINES: usize = 400;
 /// What people look for at the top of a repository, and what tools leave there.
 const TOP_LEVEL: &[&str] = &[
     ".ci",
+    ".cargo",
     ".clippy.toml",
     ".dockerignore",
     ".editorconfig",

@@ -34,9 +34,7 @@ impl<'a> Object<'a> {
 
     /// A text.
     pub(super) fn text(&mut self, key: Key, value: &str) {
-        let out = self.quoted(key);
-        push_escaped_text(out, value);
-        out.push(b'"');
+        self.text_by(key, |out| push_escaped_text(out, value));
     }
 
     /// A text that is known to have nothing to escape: words of ours, or what was read as a token.
@@ -45,7 +43,7 @@ impl<'a> Object<'a> {
         self.text_by(key, |out| out.extend_from_slice(value.as_bytes()));
     }
 
-    /// A text that `write` appends, which must have nothing to escape.
+    /// A text that `write` appends, with what needs it escaped.
     pub(super) fn text_by(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let out = self.quoted(key);
         write(out);

@@ -1,10 +1,8 @@
 //! Steps: those of [`Gateway::decide`] that take more than a line: the body's limits, the server
 //! name, the credentials, the origin. Their order is `decide`'s.
 
-use std::sync::Arc;
 
 use http::Method;
-use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{CertificateOf, Gateway};
@@ -24,14 +22,14 @@ impl Gateway {
         version: http::Version,
         matched: &Matched<'_>,
     ) -> Result<(RequestBody, BodyWatch), BodyFault> {
-        let Some(incoming) = body.filter(|body| !body.is_end_stream()) else {
+        let Some(incoming) = body else {
             return Ok(RequestBody::empty());
         };
         let route = matched.route.config();
         let rules = UploadRules {
             limit: route.body_limit,
             idle: Some(route.timeouts.body_idle),
-            reserved: Arc::clone(self.forwarder.reserved()),
+            reserved: self.forwarder.reserved(),
         };
         RequestBody::client(incoming, version, &rules)
     }

@@ -27,13 +27,13 @@ use crate::wire::Seen;
 
 /// What a request body must keep to.
 #[derive(Debug, Clone)]
-pub struct UploadRules {
+pub struct UploadRules<'a> {
     /// Most bytes.
     pub limit: Option<u64>,
     /// Longest silence.
     pub idle: Option<Duration>,
     /// Names that trailers may not have.
-    pub reserved: Arc<Reserved>,
+    pub reserved: &'a Arc<Reserved>,
 }
 
 /// What is sent upstream as the body.
@@ -55,7 +55,7 @@ impl RequestBody {
     pub fn client(
         incoming: Incoming,
         version: Version,
-        rules: &UploadRules,
+        rules: &UploadRules<'_>,
     ) -> Result<(Self, BodyWatch), BodyFault> {
         if incoming.is_end_stream() {
             return Ok(Self::empty());
@@ -70,7 +70,7 @@ impl RequestBody {
             tells_end: version == Version::HTTP_2,
             left,
             idle: Idle::new(rules.idle),
-            reserved: Arc::clone(&rules.reserved),
+            reserved: Arc::clone(rules.reserved),
             watched: Rc::clone(&watched),
         };
         Ok((Self::Client(Box::new(upload)), BodyWatch(Some(watched))))

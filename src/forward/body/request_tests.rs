@@ -1,6 +1,7 @@
 //! Request bodies as hyper's own server yields them, over HTTP/1.1 and HTTP/2.
 
 use std::convert::Infallible;
+use std::sync::LazyLock;
 
 use http_body_util::BodyExt as _;
 use hyper::service::service_fn;
@@ -12,11 +13,13 @@ use tokio::task::LocalSet;
 use super::super::super::names::tests::reserved;
 use super::*;
 
-fn rules(limit: Option<u64>) -> UploadRules {
+static RESERVED: LazyLock<Arc<Reserved>> = LazyLock::new(|| Arc::new(reserved()));
+
+fn rules(limit: Option<u64>) -> UploadRules<'static> {
     UploadRules {
         limit,
         idle: Some(Duration::from_secs(5)),
-        reserved: Arc::new(reserved()),
+        reserved: &RESERVED,
     }
 }
 
@@ -69,7 +72,7 @@ async fn http2() -> (Incoming, h2::SendStream<Bytes>) {
     (body.recv().await.unwrap(), stream)
 }
 
-fn client(incoming: Incoming, rules: &UploadRules) -> (RequestBody, BodyWatch) {
+fn client(incoming: Incoming, rules: &UploadRules<'_>) -> (RequestBody, BodyWatch) {
     RequestBody::client(incoming, Version::HTTP_11, rules).unwrap()
 }
 
