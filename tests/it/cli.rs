@@ -280,9 +280,9 @@ fn explain_forwards_nothing() {
 
 #[test]
 fn the_demo_runs_by_itself() {
-    use crate::harness::Process;
+    use crate::harness::{Process, binary};
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_countersign"));
+    let mut command = std::process::Command::new(binary());
     command.arg("demo").current_dir(folder.path());
     let process = Process::spawn(command);
     process.wait_for_output("curl");

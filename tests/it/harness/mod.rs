@@ -40,7 +40,7 @@ pub(crate) use mariadb::MariaDb;
 pub(crate) use message::Head;
 pub(crate) use ports::free_port;
 pub(crate) use postgres::Database;
-pub(crate) use process::{Output, Process, countersign, replace_file};
+pub(crate) use process::{Output, Process, binary, countersign, replace_file};
 pub(crate) use python::django as django_bin;
 pub(crate) use recorder::{Recorder, Seen};
 pub(crate) use redis::Redis;

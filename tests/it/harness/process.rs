@@ -1,6 +1,7 @@
 //! Child processes: output collected line by line, ended by their own id and never left behind.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -149,9 +150,16 @@ pub(crate) fn countersign(folder: &Path, env: &[(&str, &str)], arguments: &[&str
     output
 }
 
+/// The binary that is tested: cargo's, or the one that `COUNTERSIGN_BINARY` names (an absolute path),
+/// such as the published one.
+pub(crate) fn binary() -> OsString {
+    std::env::var_os("COUNTERSIGN_BINARY")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_countersign").into())
+}
+
 /// `countersign`, to be run in this folder with only this environment.
 pub(super) fn command(folder: &Path, env: &BTreeMap<&str, &str>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    let mut command = Command::new(binary());
     command
         .current_dir(folder)
         .env_clear()
@@ -176,7 +184,7 @@ pub(super) fn limited_command(
             "-c",
             &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""),
         ])
-        .arg(env!("CARGO_BIN_EXE_countersign"));
+        .arg(binary());
     command
 }
 
