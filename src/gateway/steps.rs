@@ -1,7 +1,6 @@
 //! Steps: those of [`Gateway::decide`] that take more than a line: the body's limits, the server
 //! name, the credentials, the origin. Their order is `decide`'s.
 
-
 use http::Method;
 use hyper::body::Incoming;
 
