@@ -68,6 +68,8 @@ pub struct Server {
     cores: Vec<Vec<core::Socket>>,
     certificates: Vec<Arc<tls::Certificates>>,
     admin: std::net::TcpListener,
+    /// Those that end the process, by name, from its making on.
+    signals: mpsc::Receiver<&'static str>,
 }
 
 /// What is wrong with the listeners' certificates, for `check`.
@@ -135,6 +137,8 @@ impl Server {
             cores.push(sockets);
         }
         let certificates = tls.into_iter().flatten().collect();
+        // Whatever needs a descriptor is had before the first client can take one.
+        let signals = signals(&control)?;
         Ok(Self {
             config,
             control,
@@ -143,10 +147,12 @@ impl Server {
             cores,
             certificates,
             admin,
+            signals,
         })
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once.
+    /// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once. A signal that
+    /// came since the server was built counts.
     pub fn run(self) -> Result<(), ServerError> {
         let Self {
             config,
@@ -156,9 +162,8 @@ impl Server {
             cores,
             certificates,
             admin,
+            signals,
         } = self;
-        // Whatever needs a descriptor is had before the first client can take one.
-        let arrived = signals(&control)?;
         let (drainer, drain) = Drainer::new();
         let connections = Arc::new(Semaphore::new(config.limits.connections));
         let (built, ready) = std::sync::mpsc::channel();
@@ -218,7 +223,7 @@ impl Server {
         }
         tracing::info!(address = %config.admin.address, "admin listening");
 
-        let outcome = control_flow(&control, arrived, drainer, &drain, &config, &threads);
+        let outcome = control_flow(&control, signals, drainer, &drain, &config, &threads);
         if matches!(outcome, Err(ServerError::Core)) {
             return outcome;
         }

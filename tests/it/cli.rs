@@ -280,15 +280,27 @@ fn explain_forwards_nothing() {
 
 #[test]
 fn the_demo_runs_by_itself() {
-    use crate::harness::{Process, binary};
+    use crate::harness::{PATIENCE, Process, binary};
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = std::process::Command::new(binary());
     command.arg("demo").current_dir(folder.path());
-    let process = Process::spawn(command);
+    let mut process = Process::spawn(command);
     process.wait_for_output("curl");
     assert!(
         process.stdout_text().contains("http://127.0.0.1"),
         "{}",
         process.stdout_text()
     );
+
+    // Ended as soon as it has said what it is, it leaves nothing behind.
+    let text = process.stdout_text();
+    let file = text.lines().find_map(|line| {
+        let path = line.trim_start().strip_prefix("directory")?.trim_start();
+        Some(Path::new(path.split("   ").next()?).to_owned())
+    });
+    let file = file.expect("the directory's file is named");
+    assert!(file.exists(), "{file:?}");
+    process.end(PATIENCE);
+    let left = file.parent().expect("a folder");
+    assert!(!left.exists(), "{left:?} is left behind");
 }
