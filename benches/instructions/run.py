@@ -10,8 +10,7 @@ Times are noise on a shared machine; instructions are not. The gateway (built wi
 optimises it; it takes the place of target/debug/countersign until the next build) runs under valgrind's callgrind with one core; after a warm-up one
 keep-alive client sends PARTS times REQUESTS requests one after the other, and what the process executed
 in each part is divided by its requests: everything from accepting bytes to writing the audit line, in user
-space; also over TLS 1.3, over HTTP/2, and from CROWD clients at once, where what many requests in progress
-need shows, such as their buffers. What goes on by the clock (the audit writer gathers lines for
+space; also over TLS 1.3 and over HTTP/2. What goes on by the clock (the audit writer gathers lines for
 some milliseconds, files are looked at) only ever adds, so that the cheapest part counts. Needs valgrind.
 
 Another machine executes the same instructions: valgrind shows the program a processor of its own, with
@@ -47,7 +46,6 @@ from shared import certificate, free_port, hs256
 FIGURES = HERE / "figures.json"
 SECRET = "a-secret-of-the-count-0123456789-abcdefghij"
 WARM_UP, PARTS, REQUESTS = 300, 5, 500
-CROWD = 64
 # Else memcpy and its like are chosen by the processor (glibc manual, Hardware Capability Tunables).
 PINNED = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-ERMS,-FSRM"}
 MOST = 1.03
@@ -98,7 +96,6 @@ CASES = {
     "public": {"access": "public", "cache": "32MiB", "assertion": False},
     "member_tls": {"access": "member", "cache": "32MiB", "assertion": True, "over": "tls"},
     "member_http2": {"access": "member", "cache": "32MiB", "assertion": True, "over": "http2"},
-    "member_crowd": {"access": "member", "cache": "32MiB", "assertion": True, "over": "crowd"},
 }
 
 
@@ -227,18 +224,13 @@ class Http1:
         self.connection = connection
 
     def ask(self, requests: int) -> None:
-        for _ in range(requests):
-            self.send()
-            self.answered()
-
-    def send(self) -> None:
         lines = [f"GET {PATH} HTTP/1.1", "Host: app.test", *(f"{name}: {value}" for name, value in FIELDS)]
-        self.connection.sendall("\r\n".join([*lines, "", ""]).encode())
-
-    def answered(self) -> None:
-        answer = read_head(self.connection)
-        if answer is None or not answer.startswith(b"HTTP/1.1 200"):
-            sys.exit(f"instructions: not answered with 200: {answer!r}")
+        request = "\r\n".join([*lines, "", ""]).encode()
+        for _ in range(requests):
+            self.connection.sendall(request)
+            answer = read_head(self.connection)
+            if answer is None or not answer.startswith(b"HTTP/1.1 200"):
+                sys.exit(f"instructions: not answered with 200: {answer!r}")
 
 
 class Tls(Http1):
@@ -249,23 +241,6 @@ class Tls(Http1):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         super().__init__(context.wrap_socket(connection, server_hostname="app.test"))
-
-
-class Crowd:
-    """So many keep-alive connections: a request on each, then the answers to them."""
-
-    def __init__(self, connection: socket.socket):
-        more = [socket.create_connection(connection.getpeername(), 120) for _ in range(CROWD - 1)]
-        self.clients = [Http1(one) for one in [connection, *more]]
-
-    def ask(self, requests: int) -> None:
-        while requests > 0:
-            asked = self.clients[:requests]
-            for client in asked:
-                client.send()
-            for client in asked:
-                client.answered()
-            requests -= len(asked)
 
 
 class Http2:
@@ -325,7 +300,7 @@ class Http2:
                 return
 
 
-CLIENTS = {"http1": Http1, "tls": Tls, "http2": Http2, "crowd": Crowd}
+CLIENTS = {"http1": Http1, "tls": Tls, "http2": Http2}
 
 
 def control(pid: int, what: str) -> None:

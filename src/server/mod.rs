@@ -68,7 +68,7 @@ pub struct Server {
     cores: Vec<Vec<core::Socket>>,
     certificates: Vec<Arc<tls::Certificates>>,
     admin: std::net::TcpListener,
-    /// Those that end the process, by name, from its making on.
+    /// Those that have asked for the end, by name, since it was built.
     signals: mpsc::Receiver<&'static str>,
 }
 
@@ -84,7 +84,8 @@ pub fn certificate_faults(config: &Config) -> Vec<Fault> {
 }
 
 impl Server {
-    /// Builds every room and binds every port.
+    /// Builds every room and binds every port. From its end on SIGTERM and SIGINT no longer end the
+    /// process by themselves: [`Server::run`] does.
     pub fn build(config: &Config) -> Result<Self, ServerError> {
         let config = config.clone();
         let control = Control::start()?;

@@ -304,3 +304,16 @@ fn the_demo_runs_by_itself() {
     let left = file.parent().expect("a folder");
     assert!(!left.exists(), "{left:?} is left behind");
 }
+
+/// Cargo reads `.cargo/config.toml` only where the build can see it: a Dockerfile that does not copy it
+/// builds with the allocator's own settings, and nothing else would tell.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn the_allocators_settings_are_built_in() {
+    let binary = std::fs::read(crate::harness::binary()).expect("the binary");
+    let settings = b"tcache_nslots_small_min:128";
+    let found = binary
+        .windows(settings.len())
+        .any(|bytes| bytes == settings);
+    assert!(found, "built without .cargo/config.toml");
+}
