@@ -14,6 +14,7 @@ import argparse
 import os
 import pathlib
 import shlex
+import signal
 import statistics
 import sys
 import tempfile
@@ -23,9 +24,8 @@ sys.path.insert(0, str(ROOT / "benches"))
 
 import loads
 import setups
-from shared import cpu_seconds, provide
-
-PROXY_CPU = "0"
+from run import PROXY_CPU, measure
+from shared import provide
 
 
 def main() -> int:
@@ -71,13 +71,13 @@ def cost(bench: setups.Bench, case: setups.Case, seconds: int) -> float:
     """CPU seconds of a gateway of its own for 100,000 requests."""
     bench.start(case, PROXY_CPU)
     try:
-        loads.wrk(case, seconds)
-        before = cpu_seconds(case.pid)
-        done, _ = loads.wrk(case, seconds)
-        return (cpu_seconds(case.pid) - before) * 100_000 / done
+        loads.LOADS[case.load].run(case, seconds)
+        measure(case, seconds)
+        return case.cpu[-1]
     finally:
         bench.end(case)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sys.exit(main())
