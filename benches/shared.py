@@ -16,10 +16,19 @@ import time
 TICK = os.sysconf("SC_CLK_TCK")
 
 
+GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port that is free now and was not given before: a bench chooses dozens before it starts anything, and
+    the kernel gives one twice in one of twenty runs."""
+    while True:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 def wait(port: int, output: pathlib.Path, process: subprocess.Popen | None = None, seconds: float = 30) -> None:
