@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::identity::together;
 use crate::auth::Principal;
-use crate::directory::{Binding, Record};
+use crate::directory::Record;
 use crate::ids::{AccountId, TenantId};
 use crate::telemetry::{Redacted, UnixTime};
 use crate::token::{MintError, Recent, VerifiedToken};
@@ -154,7 +154,7 @@ impl<V> Kept<V> {
 /// What an entry takes: its text and itself, and the room of the record and of the token, which is
 /// free only when nothing refers to it any more.
 const fn weight<V>(text: usize) -> usize {
-    text + size_of::<Kept<V>>() + size_of::<Binding>() + size_of::<VerifiedToken>()
+    text + size_of::<Kept<V>>() + size_of::<Record>() + size_of::<VerifiedToken>()
 }
 
 fn is_of<T>(held: &Weak<T>, shared: &Arc<T>) -> bool {
