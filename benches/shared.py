@@ -15,8 +15,15 @@ import time
 
 TICK = os.sysconf("SC_CLK_TCK")
 
-
+#: The ports that `free_port` has given.
 GIVEN: set[int] = set()
+
+
+def two_processors(bench: str, proxy: str) -> None:
+    """Ends a bench that would measure its load as well."""
+    if (os.cpu_count() or 1) < 2:
+        print(f"{bench}: two processors are needed, one for the {proxy} and one for load and upstream", file=sys.stderr)
+        sys.exit(2)
 
 
 def free_port() -> int:

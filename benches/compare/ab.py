@@ -11,7 +11,6 @@ nginx and wrk.
 """
 
 import argparse
-import os
 import pathlib
 import shlex
 import signal
@@ -25,7 +24,7 @@ sys.path.insert(0, str(ROOT / "benches"))
 import loads
 import setups
 from run import PROXY_CPU, measure
-from shared import provide
+from shared import provide, two_processors
 
 
 def main() -> int:
@@ -36,9 +35,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=30, help="default: 30")
     parser.add_argument("--seconds", type=int, default=1, help="of load for each in a round (default: 1)")
     options = parser.parse_args()
-    if (os.cpu_count() or 1) < 2:
-        print("ab: two processors are needed, one for the gateway and one for load and upstream", file=sys.stderr)
-        return 2
+    two_processors("ab", "gateway")
     provide({"nginx": "nginx-light", "wrk": "wrk", "openssl": "openssl"})
     commands = [[str(pathlib.Path(word).resolve()) if pathlib.Path(word).is_file() else word for word in shlex.split(text)]
                 for text in (options.a, options.b)]

@@ -22,7 +22,6 @@ The tables go to standard output and, with --write, into docs/performance.md wit
 """
 
 import argparse
-import os
 import pathlib
 import signal
 import statistics
@@ -39,7 +38,7 @@ import paced
 import protocols
 import report
 import setups
-from shared import cpu_seconds, family, provide, resident
+from shared import cpu_seconds, family, provide, resident, two_processors
 
 PROXY_CPU = "0"
 # What is asked in turn: the small requests of all three groups are a ratio to one nginx.
@@ -62,9 +61,7 @@ def main() -> int:
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     if options.write and only != set(GROUPS):
         parser.error("--write needs a whole run")
-    if (os.cpu_count() or 1) < 2:
-        print("compare: two processors are needed, one for the proxy and one for load and upstream", file=sys.stderr)
-        return 2
+    two_processors("compare", "proxy")
     provide({"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "h2load": "nghttp2-client", "openssl": "openssl"})
     binary = options.binary.resolve() if options.binary else build()
     with tempfile.TemporaryDirectory(prefix="countersign-compare-") as folder:

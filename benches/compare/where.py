@@ -11,7 +11,6 @@ counts as that one. Needs nginx, haproxy, wrk and perf.
 
 import argparse
 import collections
-import os
 import pathlib
 import re
 import signal
@@ -24,8 +23,8 @@ sys.path.insert(0, str(ROOT / "benches"))
 
 import loads
 import setups
-from run import PROXY_CPU
-from shared import cpu_seconds, family, provide
+from run import PROXY_CPU, measure
+from shared import family, provide, two_processors
 
 CASES = ("nginx, plain, no log;countersign, public route, audit to /dev/null;haproxy, jwt_verify RS256, iss, aud, exp;"
          "countersign, RS256 verified each time;haproxy, jwt_verify HS256, iss, aud, exp;"
@@ -48,9 +47,7 @@ def main() -> int:
     parser.add_argument("--cases", default=CASES, help="as benches/compare names them, separated by semicolons")
     parser.add_argument("--seconds", type=int, default=5, help="of samples for each (default: 5)")
     options = parser.parse_args()
-    if (os.cpu_count() or 1) < 2:
-        print("where: two processors are needed, one for the proxy and one for load and upstream", file=sys.stderr)
-        return 2
+    two_processors("where", "proxy")
     provide({"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "openssl": "openssl", "perf": "linux-perf"})
     with tempfile.TemporaryDirectory(prefix="countersign-where-") as folder:
         bench = setups.Bench(pathlib.Path(folder), options.binary.resolve())
@@ -72,19 +69,16 @@ def say(bench: setups.Bench, case: setups.Case, seconds: int, samples: pathlib.P
     bench.start(case, PROXY_CPU)
     try:
         loads.wrk(case, 1)
-        pids = family(case.pid)
-        record = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "4000", "-p", ",".join(map(str, pids)),
-                  "-o", str(samples), "--", "sleep", str(seconds)]
-        before = cpu_seconds(case.pid)
+        pids = ",".join(map(str, family(case.pid)))
+        record = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "4000", "-p", pids, "-o", str(samples), "--", "sleep", str(seconds)]
         recording = subprocess.Popen(record)
-        count, _ = loads.wrk(case, seconds + 1)
-        spent = cpu_seconds(case.pid) - before
+        measure(case, seconds + 1)
         if recording.wait() != 0:
             raise SystemExit("where: perf cannot sample (see /proc/sys/kernel/perf_event_paranoid)")
     finally:
         bench.end(case)
     shares = parts(samples, own=case.name.startswith("countersign"))
-    whole = spent / count * 100_000
+    whole = case.cpu[-1]
     told = ", ".join(f"{name} {whole * share:.2f} ({share:.0%})" for name, share in shares.most_common())
     print(f"{case.name}: {whole:.2f} s per 100,000: {told}", flush=True)
 

@@ -17,7 +17,6 @@ Connections are bounded by the limit of open files (`ulimit -Hn`); what fits is 
 """
 
 import argparse
-import os
 import pathlib
 import subprocess
 import sys
@@ -31,7 +30,7 @@ import fill
 import report
 import stand as stands
 import sweeps
-from shared import cpu_seconds, free_port, provide, wait
+from shared import cpu_seconds, free_port, provide, two_processors, wait
 
 OTHERS = ("idle", "websockets", "audit")
 
@@ -53,9 +52,7 @@ def main() -> int:
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if options.write and (options.quick or len(only) < len(known)):
         parser.error("--write needs a whole run")
-    if (os.cpu_count() or 1) < 2:
-        print("scale: two processors are needed, one for the gateway and one for load and upstream", file=sys.stderr)
-        return 2
+    two_processors("scale", "gateway")
     provide({"nginx": "nginx-light", "wrk": "wrk"})
     binary = options.binary and options.binary.resolve()
     if binary is None:
