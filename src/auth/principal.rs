@@ -189,6 +189,12 @@ impl Grant {
         }
     }
 
+    /// Whether a request that is answered leaves no audit line: nobody acts, and the route wants none.
+    #[must_use]
+    pub fn leaves_no_line(&self) -> bool {
+        matches!(self, Self::Public(route, _) if route.config().audit_refusals_alone)
+    }
+
     /// Why it was given.
     #[must_use]
     pub const fn reason(&self) -> Reason {

@@ -4,7 +4,7 @@
 use http::{HeaderName, HeaderValue, Response};
 
 use super::{Case, Gateway, ResponseBody};
-use crate::audit::{Line, Slot};
+use crate::audit::{AuditError, Line, Slot};
 use crate::auth::{Grant, Principal};
 use crate::forward;
 use crate::reason::Reason;
@@ -62,6 +62,17 @@ impl Gateway {
         response.map(forward::ResponseBody::full)
     }
 
+    /// Takes the place of a granted request's line, before it is acted on.
+    pub(super) async fn reserve(
+        &self,
+        case: &mut Case,
+        grant: &Grant,
+    ) -> Result<Slot<'_>, AuditError> {
+        let slot = self.audit.reserve().await?;
+        case.granted(grant);
+        Ok(slot)
+    }
+
     /// The marks that every granted response gets, and its audit line.
     pub(super) fn finish<B>(
         &self,
@@ -70,6 +81,14 @@ impl Gateway {
         grant: &Grant,
         slot: Slot<'_>,
     ) -> Line {
+        self.mark(response, case, grant);
+        let line = case.allowed(grant.reason(), response.status(), self.warn_age);
+        slot.fill(&line);
+        line
+    }
+
+    /// The marks that every granted response gets; the decision is counted.
+    pub(super) fn mark<B>(&self, response: &mut Response<B>, case: &Case, grant: &Grant) {
         let headers = response.headers_mut();
         if let Some(id) = case.request_id_value() {
             headers.insert(&self.request_id_header, id);
@@ -77,10 +96,6 @@ impl Gateway {
         if grant.principal().is_some_and(Principal::stale) {
             headers.insert(TOKEN_STALE, HeaderValue::from_static("account"));
         }
-        let reason = grant.reason();
-        self.metrics.decided(reason);
-        let line = case.allowed(reason, response.status(), self.warn_age);
-        slot.fill(&line);
-        line
+        self.metrics.decided(grant.reason());
     }
 }

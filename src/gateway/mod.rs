@@ -230,15 +230,18 @@ async fn straight_line(
     let mut decided = gateway
         .decide(asked, &core.memory, case, &mut Trace::off())
         .await?;
-    // Nothing is acted on that cannot be recorded.
-    let slot = gateway.audit.reserve().await?;
-    case.granted(&decided.grant);
-
     let Some(forward) = decided.forward.take() else {
+        let slot = gateway.reserve(case, &decided.grant).await?;
         let answer = gateway.token_endpoint(&decided.grant, now)?;
         let mut answer = answer.map(forward::ResponseBody::full);
         gateway.finish(&mut answer, case, &decided.grant, slot);
         return Ok(answer);
+    };
+    // Nothing is acted on that cannot be recorded. Where nobody acts, a route may want no line.
+    let slot = if upgrade.is_none() && decided.grant.leaves_no_line() {
+        None
+    } else {
+        Some(gateway.reserve(case, &decided.grant).await?)
     };
     case.upstream = gateway
         .upstream_names
@@ -253,9 +256,10 @@ async fn straight_line(
     gateway.check_echo(&response, &decided.grant, case)?;
     gateway.guard(&mut response, &decided.matched);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upgrade = upgrade.ok_or_else(|| {
-            Rejection::of(Reason::UpstreamProtocol, "a 101 that nobody asked for")
-        })?;
+        let (Some(upgrade), Some(slot)) = (upgrade, slot) else {
+            let unasked = "a 101 that nobody asked for";
+            return Err(Rejection::of(Reason::UpstreamProtocol, unasked));
+        };
         Gateway::select_subprotocol(&mut response, case);
         let line = gateway.finish(&mut response, case, &decided.grant, slot);
         let client = stream::ClientSide {
@@ -266,12 +270,16 @@ async fn straight_line(
         return Ok(stream::tunnel(core, response, client, decided, line));
     }
     let (version, reserved) = (response.version(), Rc::clone(&core.reserved));
+    let carried = |body| forward::ResponseBody::upstream(body, version, None, reserved);
+    let Some(slot) = slot else {
+        gateway.mark(&mut response, case, &decided.grant);
+        let kept = (in_progress, decided.watch);
+        return Ok(events::to_nobody(core, response.map(carried), kept));
+    };
     let line = gateway.finish(&mut response, case, &decided.grant, slot);
-    let response =
-        response.map(|body| forward::ResponseBody::upstream(body, version, None, reserved));
     Ok(stream::watch_body(
         core,
-        response,
+        response.map(carried),
         decided,
         &line,
         in_progress,

@@ -14,12 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{Response, StatusCode};
-use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::events::{end_at_drain, is_event_stream};
+use super::events::{is_event_stream, is_short, to_nobody};
 use super::listed::{Kind, Tag};
 use super::{Core, Decided, InProgress, ResponseBody};
 use crate::audit::Line;
@@ -37,8 +36,6 @@ use crate::upstream::{
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two attempts while the directory does not answer.
 const RETRY: Duration = Duration::from_millis(500);
-/// A response of at most this many known bytes is no stream unless it says so.
-const SHORT: u64 = 256 * 1024;
 
 /// When a request that is sent now is looked at again, if it has not been answered.
 pub(super) fn patience() -> Watch {
@@ -310,19 +307,12 @@ pub(super) fn watch_body(
     let Decided { grant, watch, .. } = decided;
     // The end of the process waits for the connection that it is sent on.
     let held = (in_progress, watch);
-    let short = response
-        .body()
-        .size_hint()
-        .exact()
-        .is_some_and(|length| length <= SHORT);
-    let endless = !short && is_event_stream(response.headers());
     let (route, principal) = match &grant {
-        Grant::Member(route, principal) if !short => (route, principal),
-        Grant::Public(..) if endless => {
-            return end_at_drain(core, response, held);
-        }
-        _ => return response.map(|body| body.holding(held)),
+        Grant::Member(route, principal) if !is_short(&response) => (route, principal),
+        Grant::Member(..) => return response.map(|body| body.holding(held)),
+        Grant::Public(..) => return to_nobody(core, response, held),
     };
+    let endless = is_event_stream(&response);
     let standing = Standing::of(principal, route);
     let (kind, tag) = (if endless { Kind::Sse } else { Kind::Body }, tag(line));
     let (scissors, signal) = cut();

@@ -221,6 +221,7 @@ fn endpoint(config: &Config) -> Option<config::Route> {
         body_limit: Some(ENDPOINT_BODY),
         timeouts: config.upstreams.first()?.timeouts,
         cache_upstream: false,
+        audit_refusals_alone: false,
         login: None,
         strip_prefix: None,
     })

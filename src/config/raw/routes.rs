@@ -43,6 +43,9 @@ pub struct Route {
     /// Who decides whether responses may be cached.
     #[serde(default)]
     pub cache: Cache,
+    /// Which of its requests have an audit line.
+    #[serde(default)]
+    pub audit: RouteAudit,
     /// Where a browser without a valid credential is sent, on this site; null: it is refused.
     #[serde(default)]
     #[schemars(example = &"/accounts/login/?next={path}")]
@@ -165,4 +168,15 @@ pub enum Cache {
     Private,
     /// The upstream, for content that is equal for everyone.
     Upstream,
+}
+
+/// Which requests of a route have an audit line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteAudit {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that are refused or fail, and WebSockets; for public routes alone.
+    Refusals,
 }

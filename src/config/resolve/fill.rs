@@ -65,6 +65,7 @@ fn member_of_everything() -> raw::Route {
         limits: None,
         timeouts: None,
         cache: raw::Cache::Private,
+        audit: raw::RouteAudit::All,
         login: None,
         strip_prefix: None,
     }

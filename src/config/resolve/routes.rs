@@ -77,6 +77,7 @@ fn route(
         cx,
     );
     public_asks_nothing(raw, at, cx);
+    who_acts_is_recorded(raw, at, cx);
     for attribute in raw.attributes.keys() {
         identity::is_attribute(attribute, &at.key("attributes").key(attribute), cx);
     }
@@ -117,6 +118,7 @@ fn route(
             .or(references.body_limit),
         timeouts: timeouts?,
         cache_upstream: raw.cache == raw::Cache::Upstream,
+        audit_refusals_alone: raw.audit == raw::RouteAudit::Refusals,
         login,
         strip_prefix,
     })
@@ -139,6 +141,17 @@ fn public_asks_nothing(raw: &raw::Route, at: &KeyPath, cx: &mut Context<'_>) {
             &at.key(name),
             format!("a public route knows nobody, so that `{name}` has no effect"),
             "write access: member, or remove it",
+        );
+    }
+}
+
+/// What is done in somebody's name is always recorded.
+fn who_acts_is_recorded(raw: &raw::Route, at: &KeyPath, cx: &mut Context<'_>) {
+    if raw.audit == raw::RouteAudit::Refusals && raw.access != raw::Access::Public {
+        cx.fault(
+            &at.key("audit"),
+            "somebody may act here, and what is done in a name is always recorded",
+            "write access: public, or remove it",
         );
     }
 }

@@ -3,4 +3,5 @@
 mod audit;
 mod drain;
 mod limits;
+mod quiet;
 mod tls;
