@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::binding::Binding;
 use super::index::Index;
 use super::invalidation::Invalidation;
-use super::key::{Key, KeyRef};
+use super::key::{Key, KeyRef, Placed, PlacedRef};
 use super::record::Record;
 use super::ring::Ring;
 use super::space::{Space, listened};
@@ -73,9 +73,9 @@ struct Missing {
 
 #[derive(Debug)]
 pub(super) struct Cache {
-    rows: Space<Arc<Key>, Arc<Binding>>,
+    rows: Space<Placed, Arc<Binding>>,
     rows_index: Arc<Index>,
-    missing: Space<Arc<Key>, Missing>,
+    missing: Space<Placed, Missing>,
     missing_index: Arc<Index>,
     ring: Mutex<Ring>,
     /// The generation of the newest entry.
@@ -85,6 +85,7 @@ pub(super) struct Cache {
     /// Whether a push channel is up.
     push_up: AtomicBool,
     lives: config::DirectoryCache,
+    /// Of keys, and of generations for their jitter.
     hasher: ahash::RandomState,
 }
 
@@ -96,13 +97,15 @@ impl Cache {
         let missing_index = Arc::new(Index::default());
         let rows = space(config.capacity, kept, {
             let index = Arc::clone(&rows_index);
-            move |key, row: &Arc<Binding>| {
-                index.remove(key, Some(row.record()), row.generation());
+            move |placed, row: &Arc<Binding>| {
+                index.remove(placed.key(), Some(row.record()), row.generation());
             }
         });
         let missing = space(ABSENT_CAPACITY, config.negative_ttl, {
             let index = Arc::clone(&missing_index);
-            move |key, missing: &Missing| index.remove(key, None, missing.generation)
+            move |placed, missing: &Missing| {
+                index.remove(placed.key(), None, missing.generation);
+            }
         });
         Self {
             rows,
@@ -120,6 +123,7 @@ impl Cache {
 
     /// The answer, unless it is past its life.
     pub(super) fn get(&self, key: KeyRef<'_>, now: Instant) -> Option<Cached> {
+        let key = self.place(key);
         if let Some(row) = self.row(key) {
             let life = self.life(self.row_life(), row.generation());
             if now.saturating_duration_since(row.read_at()) < life {
@@ -135,7 +139,7 @@ impl Cache {
 
     /// A record past its life that may serve while the source fails.
     pub(super) fn stale(&self, key: KeyRef<'_>, now: Instant) -> Option<Arc<Binding>> {
-        let row = self.row(key)?;
+        let row = self.row(self.place(key))?;
         let life = self
             .life(self.row_life(), row.generation())
             .saturating_add(self.lives.stale_if_error);
@@ -162,11 +166,11 @@ impl Cache {
             return None;
         }
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let sought = self.place(KeyRef::of(key));
         let cached = match answer {
             Answer::Row(record) => {
                 self.rows_index.add(key, Some(&record), generation);
-                let before = self.rows.get(key);
-                let before = before.filter(|row| self.stands(row.generation()));
+                let before = self.row(sought);
                 let record = match before {
                     Some(row) if **row.record() == *record => Arc::clone(row.record()),
                     _ => Arc::from(record),
@@ -177,8 +181,8 @@ impl Cache {
                     generation,
                     ticket.asked_at,
                 ));
-                self.rows.insert(Arc::clone(key), Arc::clone(&row));
-                self.missing.invalidate(key);
+                self.rows.insert(sought.own(key), Arc::clone(&row));
+                self.missing.invalidate(&sought);
                 Cached::Known(row)
             }
             Answer::Absent(absence) => {
@@ -188,8 +192,8 @@ impl Cache {
                     generation,
                     asked_at: ticket.asked_at,
                 };
-                self.missing.insert(Arc::clone(key), missing);
-                self.rows.invalidate(key);
+                self.missing.insert(sought.own(key), missing);
+                self.rows.invalidate(&sought);
                 Cached::Absent(absence)
             }
         };
@@ -209,16 +213,16 @@ impl Cache {
                 self.missing.invalidate_all();
             }
             Invalidation::Tenant(tenant) => {
-                remove(&self.rows, &self.rows_index.of_tenant(tenant));
-                remove(&self.missing, &self.missing_index.of_tenant(tenant));
+                self.remove(&self.rows, &self.rows_index.of_tenant(tenant));
+                self.remove(&self.missing, &self.missing_index.of_tenant(tenant));
             }
             Invalidation::User { tenant, user } => {
-                remove(&self.rows, &self.rows_index.of_user(tenant, user));
-                remove(&self.missing, &self.missing_index.of_tenant(tenant));
+                self.remove(&self.rows, &self.rows_index.of_user(tenant, user));
+                self.remove(&self.missing, &self.missing_index.of_tenant(tenant));
             }
             Invalidation::Account { tenant, account } => {
-                remove(&self.rows, &self.rows_index.of_account(tenant, account));
-                remove(&self.missing, &self.missing_index.of_tenant(tenant));
+                self.remove(&self.rows, &self.rows_index.of_account(tenant, account));
+                self.remove(&self.missing, &self.missing_index.of_tenant(tenant));
             }
             // Sessions are no records.
             Invalidation::Session { .. } => return,
@@ -254,7 +258,20 @@ impl Cache {
         self.missing.entry_count()
     }
 
-    fn row(&self, key: KeyRef<'_>) -> Option<Arc<Binding>> {
+    fn remove<V>(&self, space: &Space<Placed, V>, keys: &[Arc<Key>])
+    where
+        V: Clone + Send + Sync + 'static,
+    {
+        for key in keys {
+            space.invalidate(&self.place(KeyRef::of(key)));
+        }
+    }
+
+    fn place<'a>(&self, key: KeyRef<'a>) -> PlacedRef<'a> {
+        PlacedRef::of(&self.hasher, key)
+    }
+
+    fn row(&self, key: PlacedRef<'_>) -> Option<Arc<Binding>> {
         self.rows
             .get(&key)
             .filter(|row| self.stands(row.generation()))
@@ -293,19 +310,13 @@ impl Cache {
 fn space<V: Clone + Send + Sync + 'static>(
     capacity: u64,
     kept: Duration,
-    gone: impl Fn(&Arc<Key>, &V) + Send + Sync + 'static,
-) -> Space<Arc<Key>, V> {
+    gone: impl Fn(&Placed, &V) + Send + Sync + 'static,
+) -> Space<Placed, V> {
     // With room for none, moka drops insertions without telling the listener.
     let capacity = capacity.max(1);
     // A second more than any of our own lives, so that ours decide.
     let kept = kept.min(LONGEST_KEPT) + Duration::from_secs(1);
     listened(capacity, kept, gone)
-}
-
-fn remove<V: Clone + Send + Sync + 'static>(space: &Space<Arc<Key>, V>, keys: &[Arc<Key>]) {
-    for key in keys {
-        space.invalidate(key);
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Never a formatted string: tenant `a:b` with user `c` and tenant `a` with user `b:c` are two.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use moka::Equivalent;
@@ -35,16 +36,70 @@ impl KeyRef<'_> {
     }
 }
 
-impl Equivalent<Arc<Key>> for KeyRef<'_> {
-    fn equivalent(&self, key: &Arc<Key>) -> bool {
-        *self.subject == key.subject && *self.tenant == key.tenant && *self.lookup == key.lookup
+/// A key as a space holds it. Among many users nothing of one is in the processor's caches, and a space
+/// meets other keys on its way to the one it wants: the hash beside the key tells most of those apart
+/// without a look at theirs. Hashes alone make no two keys equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    hash: u64,
+    key: Arc<Key>,
+}
+
+/// The same, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PlacedRef<'a> {
+    hash: u64,
+    key: KeyRef<'a>,
+}
+
+impl Placed {
+    pub(super) const fn key(&self) -> &Arc<Key> {
+        &self.key
     }
 }
 
-#[cfg(test)]
+impl<'a> PlacedRef<'a> {
+    /// A key with its hash; all keys of a space take theirs from one `hasher`.
+    pub(super) fn of(hasher: &ahash::RandomState, key: KeyRef<'a>) -> Self {
+        let hash = hasher.hash_one(key);
+        Self { hash, key }
+    }
+
+    /// The owned form, of the `key` that it was borrowed from or one equal to that.
+    pub(super) fn own(self, key: &Arc<Key>) -> Placed {
+        let key = Arc::clone(key);
+        Placed {
+            hash: self.hash,
+            key,
+        }
+    }
+}
+
+impl Hash for Placed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Hash for PlacedRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Equivalent<Placed> for PlacedRef<'_> {
+    fn equivalent(&self, placed: &Placed) -> bool {
+        self.hash == placed.hash && self.key.is(&placed.key)
+    }
+}
+
 impl<'a> KeyRef<'a> {
+    fn is(self, key: &Key) -> bool {
+        *self.subject == key.subject && *self.tenant == key.tenant && *self.lookup == key.lookup
+    }
+
     /// Borrows an owned key.
-    pub(super) fn of(key: &'a Key) -> Self {
+    pub(super) const fn of(key: &'a Key) -> Self {
         Self {
             tenant: &key.tenant,
             lookup: &key.lookup,
@@ -76,7 +131,17 @@ mod tests {
         for (i, a) in keys.iter().enumerate() {
             for (j, b) in keys.iter().enumerate() {
                 assert_eq!(a == b, i == j);
-                assert_eq!(KeyRef::of(a).equivalent(b), i == j);
+                // As if all had one hash.
+                let sought = PlacedRef {
+                    hash: 1,
+                    key: KeyRef::of(a),
+                };
+                let placed = Placed {
+                    hash: 1,
+                    key: Arc::clone(b),
+                };
+                assert_eq!(sought.equivalent(&placed), i == j);
+                assert_eq!(sought.own(a) == placed, i == j);
             }
         }
     }
@@ -86,5 +151,9 @@ mod tests {
         let hasher = ahash::RandomState::new();
         let key = key("a", "default", "5");
         assert_eq!(hasher.hash_one(&key), hasher.hash_one(KeyRef::of(&key)));
+        let sought = PlacedRef::of(&hasher, KeyRef::of(&key));
+        let placed = sought.own(&key);
+        assert_eq!(hasher.hash_one(sought), hasher.hash_one(&placed));
+        assert!(sought.equivalent(&placed));
     }
 }
