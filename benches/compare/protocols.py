@@ -1,7 +1,7 @@
 """The groups that speak something else, or more: TLS, HTTP/2, large bodies, WebSockets.
 
-Countersign serves a public route here that leaves no audit lines: what is compared is the work of a
-proxy.
+Countersign serves a public route here that leaves no audit lines but those of WebSockets, two for each: what
+is compared is the work of a proxy.
 """
 
 import sys
@@ -63,7 +63,7 @@ def websockets(make: Maker) -> None:
     peer = "nginx, WebSocket messages"
     make.nginx(peer, "websocket", upstream=port, load="echoes")
     make.haproxy("haproxy, WebSocket messages", "websocket", upstream=port, against=peer, load="echoes")
-    make.countersign("countersign, WebSocket messages", "websocket", public=True, lines=False, upstream=port, against=peer, load="echoes")
+    make.countersign("countersign, WebSocket messages", "websocket", public=True, upstream=port, against=peer, load="echoes")
 
 
 def also(make: Maker, group: str, command: list[str]) -> int:

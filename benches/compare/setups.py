@@ -225,7 +225,7 @@ issuers:
 credentials: [ {{ bearer: {{ forward: keep }} }} ]
 directory: {{ source: {{ file: {{ path: users.yaml }} }} }}
 {proof}upstreams: [ {{ name: app, servers: ["http://127.0.0.1:{upstream or bench.upstream}"], timeouts: {{ pool_idle: 60s }} }} ]
-routes: [ {{ match: {{ path: / }}, access: {"public" if public else "member"}, audit: {"all" if lines else "refusals"}, upstream: app }} ]
+routes: [ {{ match: {{ path: / }}, access: {"public" if public else "member"}{"" if lines else ", audit: refusals"}, upstream: app }} ]
 limits: {{ token_cache: {cache} }}
 drain: {{ delay: 0s, timeout: 5s }}
 audit: {{ sink: {{ file: {bench.folder}/audit-{port}.log }} }}

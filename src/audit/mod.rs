@@ -1,4 +1,5 @@
-//! Audit: one JSON line per decision, and one per closed stream.
+//! Audit: one JSON line per decision, and one per closed stream. A public route may record refusals
+//! alone; who is let through as somebody always has a line.
 //!
 //! A line says who was allowed or refused, why, and how that was known. Only proven values stand
 //! under `user` and `account`; what a refused request merely claimed stands under `claimed`. A

@@ -216,6 +216,12 @@ impl ForwardRequest {
         &self.parts.head
     }
 
+    /// Whether it is a WebSocket handshake.
+    #[must_use]
+    pub const fn is_websocket(&self) -> bool {
+        self.parts.websocket
+    }
+
     /// Gives everything to the room that sends it.
     #[must_use]
     pub fn into_parts(self) -> ForwardParts {

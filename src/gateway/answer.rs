@@ -1,5 +1,5 @@
-//! The answer: a failure becomes a response here and nowhere else, and every decision gets its one
-//! audit line.
+//! The answer: a failure becomes a response here and nowhere else, and a decision gets its one audit
+//! line.
 
 use http::{HeaderName, HeaderValue, Response};
 
@@ -21,6 +21,7 @@ impl Gateway {
         case: &mut Case,
         rejection: Rejection,
     ) -> Response<ResponseBody> {
+        case.refusing(rejection.reason);
         // A refusal that cannot be recorded is told as such.
         let (slot, rejection) = match self.audit.reserve().await {
             Ok(slot) => (Some(slot), rejection),
@@ -62,7 +63,8 @@ impl Gateway {
         response.map(forward::ResponseBody::full)
     }
 
-    /// Takes the place of a granted request's line, before it is acted on.
+    /// Takes the place of a granted request's line, before it is acted on; from then on it has one, also
+    /// where its client leaves.
     pub(super) async fn reserve(
         &self,
         case: &mut Case,

@@ -43,6 +43,8 @@ pub(crate) struct Case {
     pub(crate) evidence: Evidence,
     acting: Option<Acting>,
     granted: Option<Reason>,
+    /// Why it is being refused, while that has no line yet.
+    refusing: Option<Reason>,
     /// What the first credential claims; proven only where the evidence says so.
     claimed: Option<Claimed>,
     /// The upstream's name, once something was sent to it.
@@ -76,6 +78,7 @@ impl Case {
             evidence: Evidence::default(),
             acting: None,
             granted: None,
+            refusing: None,
             claimed: None,
             upstream: None,
             acted_as: None,
@@ -185,6 +188,11 @@ impl Case {
         });
     }
 
+    /// Notes a refusal whose line waits for its place.
+    pub(super) const fn refusing(&mut self, reason: Reason) {
+        self.refusing = Some(reason);
+    }
+
     /// Where a browser without a valid credential is sent instead of being refused: a path of this
     /// very site, with the path it wanted encoded as one value.
     pub(super) fn login(&self, reason: Reason) -> Option<Response<Bytes>> {
@@ -245,19 +253,22 @@ impl Case {
         line
     }
 
-    /// The line of a request that was let through and given up by the client before its answer;
-    /// 499 as nginx logs it. None where it has its line.
+    /// The line of a request that was decided and given up by the client before its answer; 499 as
+    /// nginx logs it. None where it has its line, or wants none.
     pub(super) fn abandoned(&mut self, warn_age: Option<Duration>) -> Option<Line> {
         let status = StatusCode::from_u16(499).ok()?;
-        let reason = self.granted?;
-        let mut line = self.allowed(reason, status, warn_age);
+        let mut line = match (self.refusing, self.granted) {
+            (Some(reason), _) => self.refused(reason, status, ""),
+            (None, Some(reason)) => self.allowed(reason, status, warn_age),
+            (None, None) => return None,
+        };
         line.detail = Some("the client went away before the answer".to_owned());
         Some(line)
     }
 
     /// Takes what it says out of the case.
     fn line(&mut self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
-        self.granted = None;
+        (self.granted, self.refusing) = (None, None);
         let instant = Instant::now();
         let duration = instant.saturating_duration_since(self.started);
         let now = match self.at {

@@ -14,9 +14,9 @@ const EVENT_STREAM: &[u8] = b"text/event-stream";
 /// A response of at most this many known bytes is no stream, whatever it says.
 const SHORT: u64 = 256 * 1024;
 
-/// What is sent to nobody stands on nothing that could change; only the drain ends it, and only where
-/// it would not end by itself.
-pub(super) fn to_nobody(
+/// A response to nobody stands on nothing that could change, and needs no lease; only the drain ends it,
+/// and only where it would not end by itself.
+pub(super) fn without_lease(
     core: &Rc<Core>,
     response: Response<ResponseBody>,
     held: (InProgress, BodyWatch),

@@ -2,7 +2,8 @@
 //!
 //! `Gateway::decide` reads top to bottom as the decision table: the first step that fails answers.
 //! No identity can appear later than the decider, and none can change after it. One place turns a
-//! failure into a response ([`serve`]), and exactly one audit line is written per decision.
+//! failure into a response ([`serve`]), and one audit line is written per decision
+//! (none, where nobody acts and the route wants none).
 
 mod answer;
 mod case;
@@ -237,8 +238,9 @@ async fn straight_line(
         gateway.finish(&mut answer, case, &decided.grant, slot);
         return Ok(answer);
     };
-    // Nothing is acted on that cannot be recorded. Where nobody acts, a route may want no line.
-    let slot = if upgrade.is_none() && decided.grant.leaves_no_line() {
+    // Nothing is acted on that cannot be recorded. Where nobody acts, a route may want no line, nor one
+    // of a client that leaves; a WebSocket has its lines everywhere.
+    let slot = if decided.grant.leaves_no_line() && !forward.is_websocket() {
         None
     } else {
         Some(gateway.reserve(case, &decided.grant).await?)
@@ -274,7 +276,7 @@ async fn straight_line(
     let Some(slot) = slot else {
         gateway.mark(&mut response, case, &decided.grant);
         let kept = (in_progress, decided.watch);
-        return Ok(events::to_nobody(core, response.map(carried), kept));
+        return Ok(events::without_lease(core, response.map(carried), kept));
     };
     let line = gateway.finish(&mut response, case, &decided.grant, slot);
     Ok(stream::watch_body(

@@ -1,9 +1,10 @@
-//! An open request: counted while it lasts, and recorded even where nobody waits for its answer.
+//! An open request: counted while it lasts, and recorded even where nobody waits for its answer (but on a
+//! route that wants no lines).
 
 use super::{Case, Gateway};
 
 /// A request that has not been answered yet. Dropped before that, the client has given it up; what
-/// was granted by then may have been acted on, and has its line all the same.
+/// was decided by then may have been acted on, and has its line all the same.
 pub(super) struct Open<'a> {
     gateway: &'a Gateway,
     pub(super) case: Case,

@@ -18,7 +18,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::events::{is_event_stream, is_short, to_nobody};
+use super::events::{is_event_stream, is_short, without_lease};
 use super::listed::{Kind, Tag};
 use super::{Core, Decided, InProgress, ResponseBody};
 use crate::audit::Line;
@@ -310,7 +310,7 @@ pub(super) fn watch_body(
     let (route, principal) = match &grant {
         Grant::Member(route, principal) if !is_short(&response) => (route, principal),
         Grant::Member(..) => return response.map(|body| body.holding(held)),
-        Grant::Public(..) => return to_nobody(core, response, held),
+        Grant::Public(..) => return without_lease(core, response, held),
     };
     let endless = is_event_stream(&response);
     let standing = Standing::of(principal, route);

@@ -97,7 +97,7 @@ impl Default for Drain {
     }
 }
 
-/// The audit log: one JSON line per decision.
+/// The audit log: one JSON line per decision; a public route may want fewer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {

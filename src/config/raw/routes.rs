@@ -177,6 +177,6 @@ pub enum RouteAudit {
     /// All of them.
     #[default]
     All,
-    /// Those that are refused or fail, and WebSockets; for public routes alone.
+    /// Those that the gateway refuses or cannot forward, and WebSockets; for public routes alone.
     Refusals,
 }

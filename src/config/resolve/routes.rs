@@ -145,13 +145,13 @@ fn public_asks_nothing(raw: &raw::Route, at: &KeyPath, cx: &mut Context<'_>) {
     }
 }
 
-/// What is done in somebody's name is always recorded.
+/// Whoever the gateway lets through as somebody is recorded.
 fn who_acts_is_recorded(raw: &raw::Route, at: &KeyPath, cx: &mut Context<'_>) {
     if raw.audit == raw::RouteAudit::Refusals && raw.access != raw::Access::Public {
         cx.fault(
             &at.key("audit"),
-            "somebody may act here, and what is done in a name is always recorded",
-            "write access: public, or remove it",
+            "somebody may act here, and who acts is recorded",
+            "remove it, or give the paths where nobody acts a public route of their own",
         );
     }
 }

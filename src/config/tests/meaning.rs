@@ -343,8 +343,8 @@ match: { path: / }, access: public, attributes: { plan: pro } => attributes => k
 match: { path: / }, attributes: { roles: x } => attributes.roles => no attribute
 match: { path: / }, access: public, credentials: [bearer] => credentials => knows nobody
 match: { path: / }, access: public, accounts: { on_mismatch: reject } => accounts => knows nobody
-match: { path: / }, audit: refusals => audit => always recorded
-match: { path: / }, access: optional, audit: refusals => audit => always recorded
+match: { path: / }, audit: refusals => audit => who acts is recorded
+match: { path: / }, access: optional, audit: refusals => audit => who acts is recorded
 match: { path: / }, access: public, audit: none => audit => `refusals`
 match: { path: / }, roles: ["a,b"] => roles[0] => nobody's role
 match: { path: / }, login: //evil.example => login => not a place on this site

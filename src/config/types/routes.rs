@@ -41,7 +41,8 @@ pub struct Route {
     pub timeouts: UpstreamTimeouts,
     /// Whether the upstream's cache headers are left alone.
     pub cache_upstream: bool,
-    /// Whether a request that is answered as it asked leaves no audit line; only where nobody acts.
+    /// Whether a request leaves no audit line where the answer is the upstream's, or its client does not
+    /// wait for one; only on public routes.
     pub audit_refusals_alone: bool,
     /// Where browsers without a credential are sent, with `{path}`.
     pub login: Option<String>,

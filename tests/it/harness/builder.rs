@@ -115,6 +115,15 @@ impl Builder {
         self
     }
 
+    /// A pipe beside the configuration, open for a reader that never reads.
+    pub(crate) fn pipe(&self, name: &str) -> std::fs::File {
+        let path = self.folder.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo runs").success());
+        let open = std::fs::File::options().read(true).write(true).open(&path);
+        open.expect("the pipe opens")
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self

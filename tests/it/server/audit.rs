@@ -116,12 +116,7 @@ fn a_request_that_the_client_gave_up_has_its_line() {
 fn a_sink_that_takes_nothing_does_not_keep_the_process() {
     let mut held = None;
     let mut scene = Scene::with(|builder| {
-        let pipe = builder.folder().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.expect("mkfifo runs").success());
-        // Open for a reader that never reads.
-        let open = std::fs::File::options().read(true).write(true).open(&pipe);
-        held = Some(open.expect("the pipe opens"));
+        held = Some(builder.pipe("pipe"));
         builder.set("audit", "{ sink: { file: pipe } }")
     });
     // More than a pipe holds.

@@ -28,8 +28,11 @@ fn recorded(mut scene: Scene) -> Vec<String> {
 fn what_was_answered_leaves_no_line_and_is_counted() {
     let scene = quiet(Recorder::start());
     for number in 0..3 {
-        // A credential is not looked at, so that nobody acts with it either.
-        let (response, seen) = scene.passes(&member(&format!("/assets/{number}.css")));
+        // Neither a credential nor an upgrade that is no WebSocket makes a difference.
+        let request = member(&format!("/assets/{number}.css"))
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "h2c");
+        let (response, seen) = scene.passes(&request);
         assert!(response.header("x-request-id").is_some());
         assert!(seen.header("x-auth-user-id").is_none());
     }
@@ -85,10 +88,7 @@ fn a_client_that_leaves_before_its_answer_leaves_no_line() {
         .upstream
         .wait(|seen| seen.head.target() == "/assets/given-up");
     client.abort();
-    until("it is over", || {
-        let metrics = scene.gateway.admin(&Request::get("/metrics")).text();
-        metrics.contains("countersign_requests_in_flight 0\n")
-    });
+    until("it is over", || in_flight(&scene) == 0);
     gate.open();
     assert!(recorded(scene).is_empty());
 }
@@ -101,34 +101,92 @@ fn a_websocket_has_both_its_lines() {
     let request = upgrade_headers(Request::get("/assets/live"));
     let mut socket = WebSocket::open(scene.gateway.address(), &request);
     socket.echo("hello");
-    for decision in ["allow", "stream_closed"] {
-        let line = scene.gateway.audit(|line| line["decision"] == decision);
-        assert_eq!(line["path"], "/assets/live", "{line}");
-        socket.close();
-    }
+    let line = scene.gateway.audit(|line| line["decision"] == "allow");
+    assert_eq!(line["path"], "/assets/live", "{line}");
+    socket.close();
+    let line = scene
+        .gateway
+        .audit(|line| line["decision"] == "stream_closed");
+    assert_eq!(line["path"], "/assets/live", "{line}");
+}
+
+#[test]
+fn a_handshake_that_the_upstream_declines_has_its_line() {
+    let scene = quiet(Recorder::answering(|exchange| {
+        exchange.respond(426, &[], b"no");
+    }));
+    let request = upgrade_headers(Request::get("/assets/live"));
+    let response = scene.gateway.send(&request);
+    assert_eq!(response.status(), 426);
+    assert_eq!(scene.audit_of(&response)["decision"], "allow");
+}
+
+#[test]
+fn event_streams_end_at_the_drain() {
+    let gate = Gate::default();
+    let upstream = Recorder::answering({
+        let gate = gate.clone();
+        move |exchange| {
+            exchange.begin_chunked(&[("Content-Type", "text/event-stream")]);
+            exchange.send_chunk(b"data: 1\n\n");
+            gate.pass();
+        }
+    });
+    let mut scene = Scene::before(upstream, |builder| {
+        builder
+            .set("drain", "{ delay: 0s, timeout: 10m }")
+            .set("routes", ROUTES)
+    });
+    let mut events = scene.gateway.client();
+    events.send(&Request::get("/assets/events").bytes());
+    assert_eq!(events.head().status(), 200);
+    scene.gateway.process.signal("TERM");
+    let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
+    gate.open();
+    assert!(scene.gateway.audit_lines().is_empty());
 }
 
 #[test]
 fn an_audit_log_that_is_full_does_not_hold_it_up() {
     let mut held = None;
     let scene = Scene::before(Recorder::start(), |builder| {
-        let pipe = builder.folder().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.expect("mkfifo runs").success());
-        // Open for a reader that never reads.
-        let open = std::fs::File::options().read(true).write(true).open(&pipe);
-        held = Some(open.expect("the pipe opens"));
+        held = Some(builder.pipe("pipe"));
         builder
             .set("routes", ROUTES)
             .set("audit", "{ sink: { file: pipe }, when_full: block }")
     });
     let mut client = scene.gateway.client();
     let nobody = Request::get("/home");
-    let full = (0..20_000).find(|_| client.exchange(&nobody).status() == 503);
-    assert!(full.is_some(), "the queue has no end");
+    let full = (0..20_000).any(|_| client.exchange(&nobody).status() == 503);
+    assert!(full, "the queue has no end");
     let response = client.exchange(&member("/home"));
     assert_eq!(response.reason().as_deref(), Some("overloaded"));
     scene.upstream.assert_untouched();
     let response = client.exchange(&Request::get("/assets/app.css"));
     assert_eq!(response.status(), 200);
+    // A refusal waits for a place, and is not forgotten with the client that does not wait for it.
+    let dropped = dropped(&scene);
+    let mut client = scene.gateway.client();
+    client.send(&nobody.bytes());
+    until("it waits", || in_flight(&scene) == 1);
+    client.abort();
+    until("it is counted", || self::dropped(&scene) > dropped);
+    // Somebody reads it at last, so that the process can end.
+    drop(held);
+}
+
+/// Audit lines that there was no room for.
+fn dropped(scene: &Scene) -> u64 {
+    metric(scene, "countersign_audit_dropped_total ")
+}
+
+fn in_flight(scene: &Scene) -> u64 {
+    metric(scene, "countersign_requests_in_flight ")
+}
+
+fn metric(scene: &Scene, name: &str) -> u64 {
+    let metrics = scene.gateway.admin(&Request::get("/metrics")).text();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.expect("it is there").parse().expect("a number")
 }
