@@ -1,5 +1,5 @@
 //! Audit: one JSON line per decision, and one per closed stream. A public route may record refusals
-//! alone; who is let through as somebody always has a line.
+//! alone, a route where somebody may act may not.
 //!
 //! A line says who was allowed or refused, why, and how that was known. Only proven values stand
 //! under `user` and `account`; what a refused request merely claimed stands under `claimed`. A
