@@ -25,10 +25,8 @@ fn token() -> String {
 
 #[track_caller]
 fn nothing_in_flight(scene: &Scene) {
-    let wanted = "countersign_requests_in_flight 0\n";
     until("nothing is in flight", || {
-        let metrics = scene.gateway.admin(&Request::get("/metrics")).text();
-        metrics.contains(wanted)
+        scene.gateway.metric("countersign_requests_in_flight") == 0
     });
 }
 

@@ -66,17 +66,7 @@ fn e26_a_clock_that_jumps_judges_tokens_and_nothing_else() {
     let (short, long) = (get(&short.signed()), get(&long.signed()));
     scene.passes_as(&short, "match");
     scene.passes_as(&long, "match");
-    let looked_up = || {
-        let text = scene
-            .gateway
-            .admin(&crate::harness::Request::get("/metrics"))
-            .text();
-        let name = "countersign_directory_lookups_total ";
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name).map(str::to_owned));
-        line.expect("counted")
-    };
+    let looked_up = || scene.gateway.metric("countersign_directory_lookups_total");
     let before = looked_up();
     jump(3600);
     scene.refuses(&short, 401, "token_expired");

@@ -11,12 +11,9 @@ fn scene(configure: impl FnOnce(Builder) -> Builder) -> Scene {
 
 /// How many tokens have been verified.
 fn verifications(scene: &Scene) -> u64 {
-    let metrics = scene.gateway.admin(&Request::get("/metrics")).text();
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("countersign_token_verifications_total "));
-    line.and_then(|number| number.parse().ok())
-        .unwrap_or_else(|| panic!("{metrics}"))
+    scene
+        .gateway
+        .metric("countersign_token_verifications_total")
 }
 
 #[test]

@@ -84,6 +84,19 @@ impl Gateway {
         Client::connect(self.admin).exchange(request)
     }
 
+    /// A number of the gateway's that is whole; the first one where it has labels.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let text = self.admin(&Request::get("/metrics")).text();
+        let line = text
+            .lines()
+            .find(|line| line.split([' ', '{']).next() == Some(name));
+        let value = line.and_then(|line| line.rsplit(' ').next());
+        value
+            .and_then(|value| value.trim_end_matches(".0").parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
     /// The status of this admin path, or nothing where the listener is gone.
     pub(crate) fn admin_status(&self, path: &str) -> Option<u16> {
         let mut client = Client::try_connect(self.admin).ok()?;

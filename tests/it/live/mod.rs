@@ -68,23 +68,11 @@ pub(crate) fn until_account(scene: &Scene, user: &str, account: &str) {
     });
 }
 
-/// A number of the gateway's, all of which are whole here.
-fn metric(gateway: &Gateway, name: &str) -> u64 {
-    let text = gateway.admin(&Request::get("/metrics")).text();
-    let line = text
-        .lines()
-        .find(|line| line.split([' ', '{']).next() == Some(name));
-    let value = line.and_then(|line| line.rsplit(' ').next());
-    value
-        .and_then(|value| value.trim_end_matches(".0").parse().ok())
-        .unwrap_or_else(|| panic!("no {name} in {text}"))
-}
-
 /// Waits until push is up, or down, everywhere that it is told.
 #[track_caller]
 pub(crate) fn until_push(gateway: &Gateway, up: bool) {
     until(&format!("push is up: {up}"), || {
-        metric(gateway, "countersign_push_up") == u64::from(up)
+        gateway.metric("countersign_push_up") == u64::from(up)
     });
     let ready = gateway
         .admin(&Request::get("/readyz"))

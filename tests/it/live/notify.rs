@@ -1,6 +1,6 @@
 //! NOTIFY by hand: what the listener does with what it hears, and when it hears nothing.
 
-use super::{TABLES, account_of, directory, metric, until_account, until_push};
+use super::{TABLES, account_of, directory, until_account, until_push};
 use crate::harness::{Database, Link, Scene, until};
 
 const CHANNEL: &str = "postgres_notify: { channel: countersign }";
@@ -36,7 +36,9 @@ fn a_message_makes_the_new_row_the_answer() {
         database.run(&format!("NOTIFY countersign, '{message}'"));
         until_account(&scene, "5", account);
     }
-    let counted = metric(&scene.gateway, "countersign_invalidation_seconds_count");
+    let counted = scene
+        .gateway
+        .metric("countersign_invalidation_seconds_count");
     assert!(counted >= 4, "{counted}");
 }
 
@@ -47,7 +49,7 @@ fn e18_what_is_rolled_back_or_said_elsewhere_is_not_heard() {
     let scene = scene(&database);
     until_push(&scene.gateway, true);
     assert_eq!(account_of(&scene, "5"), "12");
-    let before = metric(&scene.gateway, "countersign_invalidations_total");
+    let before = scene.gateway.metric("countersign_invalidations_total");
     database.run(
         "BEGIN; UPDATE users SET account_id = 14 WHERE id = 5; NOTIFY countersign, '{}'; ROLLBACK",
     );
@@ -56,10 +58,10 @@ fn e18_what_is_rolled_back_or_said_elsewhere_is_not_heard() {
     // The one that counts comes after them, so they would have been heard before it.
     database.run("NOTIFY countersign, '{\"tenant\":\"nobody\"}'");
     until("the last one is applied", || {
-        metric(&scene.gateway, "countersign_invalidations_total") > before
+        scene.gateway.metric("countersign_invalidations_total") > before
     });
     assert_eq!(
-        metric(&scene.gateway, "countersign_invalidations_total"),
+        scene.gateway.metric("countersign_invalidations_total"),
         before + 1
     );
 }
@@ -162,12 +164,12 @@ fn e19_a_path_that_is_reset_is_noticed_and_nothing_is_missed() {
     until_push(&scene.gateway, true);
     for (old, new) in [("12", "14"), ("14", "13"), ("13", "12")] {
         assert_eq!(account_of(&scene, "5"), old);
-        let before = metric(&scene.gateway, "countersign_invalidations_total");
+        let before = scene.gateway.metric("countersign_invalidations_total");
         link.reset();
         database.run(&format!("UPDATE users SET account_id = {new} WHERE id = 5"));
         // Nobody says what has changed: it is the new connection that forgets everything.
         until("it is listened to again", || {
-            metric(&scene.gateway, "countersign_invalidations_total") > before
+            scene.gateway.metric("countersign_invalidations_total") > before
         });
         until_account(&scene, "5", new);
         until_push(&scene.gateway, true);
@@ -238,10 +240,10 @@ fn e17_a_row_that_comes_later_than_its_message_is_read_in_the_end() {
     });
     until_push(&scene.gateway, true);
     assert_eq!(account_of(&scene, "5"), "12");
-    let before = metric(&scene.gateway, "countersign_invalidations_total");
+    let before = scene.gateway.metric("countersign_invalidations_total");
     primary.run("NOTIFY countersign, '{\"tenant\":\"default\",\"user\":\"5\"}'");
     until("it is applied", || {
-        metric(&scene.gateway, "countersign_invalidations_total") > before
+        scene.gateway.metric("countersign_invalidations_total") > before
     });
     assert_eq!(account_of(&scene, "5"), "12", "the replica is behind");
     replica.run("UPDATE users SET account_id = 14 WHERE id = 5");

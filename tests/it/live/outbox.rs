@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{TABLES, account_of, directory, metric, until, until_account, until_push};
+use super::{TABLES, account_of, directory, until, until_account, until_push};
 use crate::harness::{Builder, Database, Scene, Session, countersign};
 
 const OUTBOX: &str = "outbox: { poll: 50ms, tables: [ { table: users, user: id, watch: [account_id, is_active, role] }, { table: accounts, account: id, watch: [status] } ] }";
@@ -175,7 +175,7 @@ fn every_replica_reads_every_message() {
 fn e21_more_than_one_reading_holds_is_read_to_its_end() {
     let (database, scene) = with_triggers();
     assert_eq!(account_of(&scene, "5"), "12");
-    let before = metric(&scene.gateway, "countersign_invalidations_total");
+    let before = scene.gateway.metric("countersign_invalidations_total");
     database.run(
         "ALTER TABLE users DISABLE TRIGGER USER; UPDATE users SET account_id = 14 WHERE id = 5;
          INSERT INTO countersign_outbox (message)
@@ -183,7 +183,7 @@ fn e21_more_than_one_reading_holds_is_read_to_its_end() {
          INSERT INTO countersign_outbox (message) VALUES ('{\"tenant\":\"default\",\"user\":\"5\"}')",
     );
     until_account(&scene, "5", "14");
-    assert!(metric(&scene.gateway, "countersign_invalidations_total") >= before + 19_902);
+    assert!(scene.gateway.metric("countersign_invalidations_total") >= before + 19_902);
 }
 
 #[test]
@@ -294,6 +294,6 @@ fn a_missing_table_is_told_and_used_once_it_is_there() {
     database.run(&script(&database));
     until_push(&scene.gateway, true);
     until("it is up everywhere", || {
-        metric(&scene.gateway, "countersign_push_up") == 1
+        scene.gateway.metric("countersign_push_up") == 1
     });
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{TABLES, account_of, directory, metric, until_account, until_push};
+use super::{TABLES, account_of, directory, until_account, until_push};
 use crate::harness::{Database, Link, Redis, Request, Scene, until};
 
 fn scene_at(database: &Database, url: &str) -> Scene {
@@ -198,10 +198,10 @@ fn e21_a_storm_of_messages_is_applied_and_costs_no_look_up_each() {
     let scene = scene(&database, &redis);
     until_push(&scene.gateway, true);
     assert_eq!(account_of(&scene, "5"), "12");
-    let applied = || metric(&scene.gateway, "countersign_invalidations_total");
+    let applied = || scene.gateway.metric("countersign_invalidations_total");
     let (before, looked_up) = (
         applied(),
-        metric(&scene.gateway, "countersign_directory_lookups_total"),
+        scene.gateway.metric("countersign_directory_lookups_total"),
     );
     // In parts, since a server that is busy with one script for seconds counts as lost.
     let script = "for i = 1, 1000 do redis.call('PUBLISH', 'moves', '{\"tenant\":\"default\",\"user\":\"' .. (ARGV[1] * 1000 + i) .. '\"}') end";
@@ -217,7 +217,7 @@ fn e21_a_storm_of_messages_is_applied_and_costs_no_look_up_each() {
     until("all are applied", || {
         applied() > before + u64::from(STORM) * 1000
     });
-    let looked_up = metric(&scene.gateway, "countersign_directory_lookups_total") - looked_up;
+    let looked_up = scene.gateway.metric("countersign_directory_lookups_total") - looked_up;
     assert!(looked_up < 10, "{looked_up} look-ups");
     // Nothing is kept of users whom nobody asks for: as many others again take no more memory.
     let (peak, before) = (scene.gateway.peak_memory(), applied());

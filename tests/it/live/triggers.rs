@@ -1,9 +1,7 @@
 //! The triggers that `countersign sql postgres` prints, in a real PostgreSQL: what a statement of
 //! the app's says, and that the gateway's next answer is the new one.
 
-use super::{
-    PUSHED, TABLES, account_for, account_of, directory, metric, until_account, until_push,
-};
+use super::{PUSHED, TABLES, account_for, account_of, directory, until_account, until_push};
 use crate::harness::{Builder, Database, Request, Scene, Token, countersign, until};
 
 /// The script for this configuration.
@@ -273,7 +271,7 @@ fn e1_with_a_schema_per_tenant_a_change_concerns_its_own_tenant() {
         account_for(&scene, &Request::get("/").bearer(&token))
     };
     assert_eq!(account("acme"), "12");
-    let before = metric(&scene.gateway, "countersign_directory_lookups_total");
+    let before = scene.gateway.metric("countersign_directory_lookups_total");
     database.run("UPDATE acme.users SET account_id = 14");
     until("the new account", || account("acme") == "14");
     // A tenant that is made later.
@@ -282,7 +280,7 @@ fn e1_with_a_schema_per_tenant_a_change_concerns_its_own_tenant() {
     until("the new tenant", || account("late") == "7");
     database.run("UPDATE late.users SET account_id = 8");
     until("the new tenant's change", || account("late") == "8");
-    assert!(metric(&scene.gateway, "countersign_directory_lookups_total") > before);
+    assert!(scene.gateway.metric("countersign_directory_lookups_total") > before);
 }
 
 #[test]

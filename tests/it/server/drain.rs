@@ -168,6 +168,12 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn event_streams_of_nobody_are_ended_too() {
+    for audit in ["all", "refusals"] {
+        a_stream_of_nobody_ends(audit);
+    }
+}
+
+fn a_stream_of_nobody_ends(audit: &str) {
     let gate = Gate::default();
     let upstream = {
         let gate = gate.clone();
@@ -180,14 +186,18 @@ fn event_streams_of_nobody_are_ended_too() {
     let mut scene = Scene::before(upstream, |builder| {
         builder.set("drain", "{ delay: 0s, timeout: 10m }").set(
             "routes",
-            "[ { match: { path: / }, access: public, upstream: app } ]",
+            &format!(
+                "[ {{ match: {{ path: / }}, access: public, audit: {audit}, upstream: app }} ]"
+            ),
         )
     });
     let mut events = scene.gateway.client();
     events.send(&Request::get("/events").bytes());
     scene.upstream.wait(|seen| seen.head.target() == "/events");
+    assert_eq!(events.head().status(), 200);
     scene.gateway.process.signal("TERM");
     let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
     assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
     gate.open();
+    assert_eq!(scene.gateway.audit_lines().is_empty(), audit == "refusals");
 }

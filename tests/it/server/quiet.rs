@@ -9,6 +9,10 @@ use crate::harness::{
 const ROUTES: &str = "[ { match: { path: /assets }, access: public, audit: refusals, limits: { body: 5 }, upstream: app },
   { match: { path: / }, access: member, upstream: app } ]";
 
+const IN_FLIGHT: &str = "countersign_requests_in_flight";
+/// Audit lines that there was no room for.
+const DROPPED: &str = "countersign_audit_dropped_total";
+
 fn quiet(upstream: Recorder) -> Scene {
     Scene::before(upstream, |builder| builder.set("routes", ROUTES))
 }
@@ -88,7 +92,7 @@ fn a_client_that_leaves_before_its_answer_leaves_no_line() {
         .upstream
         .wait(|seen| seen.head.target() == "/assets/given-up");
     client.abort();
-    until("it is over", || in_flight(&scene) == 0);
+    until("it is over", || scene.gateway.metric(IN_FLIGHT) == 0);
     gate.open();
     assert!(recorded(scene).is_empty());
 }
@@ -122,32 +126,6 @@ fn a_handshake_that_the_upstream_declines_has_its_line() {
 }
 
 #[test]
-fn event_streams_end_at_the_drain() {
-    let gate = Gate::default();
-    let upstream = Recorder::answering({
-        let gate = gate.clone();
-        move |exchange| {
-            exchange.begin_chunked(&[("Content-Type", "text/event-stream")]);
-            exchange.send_chunk(b"data: 1\n\n");
-            gate.pass();
-        }
-    });
-    let mut scene = Scene::before(upstream, |builder| {
-        builder
-            .set("drain", "{ delay: 0s, timeout: 10m }")
-            .set("routes", ROUTES)
-    });
-    let mut events = scene.gateway.client();
-    events.send(&Request::get("/assets/events").bytes());
-    assert_eq!(events.head().status(), 200);
-    scene.gateway.process.signal("TERM");
-    let status = scene.gateway.process.wait(PATIENCE).expect("it ends");
-    assert_eq!(status.code(), Some(0), "{}", scene.gateway.log());
-    gate.open();
-    assert!(scene.gateway.audit_lines().is_empty());
-}
-
-#[test]
 fn an_audit_log_that_is_full_does_not_hold_it_up() {
     let mut held = None;
     let scene = Scene::before(Recorder::start(), |builder| {
@@ -166,27 +144,12 @@ fn an_audit_log_that_is_full_does_not_hold_it_up() {
     let response = client.exchange(&Request::get("/assets/app.css"));
     assert_eq!(response.status(), 200);
     // A refusal waits for a place, and is not forgotten with the client that does not wait for it.
-    let dropped = dropped(&scene);
+    let dropped = scene.gateway.metric(DROPPED);
     let mut client = scene.gateway.client();
     client.send(&nobody.bytes());
-    until("it waits", || in_flight(&scene) == 1);
+    until("it waits", || scene.gateway.metric(IN_FLIGHT) == 1);
     client.abort();
-    until("it is counted", || self::dropped(&scene) > dropped);
+    until("it is counted", || scene.gateway.metric(DROPPED) > dropped);
     // Somebody reads it at last, so that the process can end.
     drop(held);
-}
-
-/// Audit lines that there was no room for.
-fn dropped(scene: &Scene) -> u64 {
-    metric(scene, "countersign_audit_dropped_total ")
-}
-
-fn in_flight(scene: &Scene) -> u64 {
-    metric(scene, "countersign_requests_in_flight ")
-}
-
-fn metric(scene: &Scene, name: &str) -> u64 {
-    let metrics = scene.gateway.admin(&Request::get("/metrics")).text();
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
-    value.expect("it is there").parse().expect("a number")
 }
