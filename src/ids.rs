@@ -7,7 +7,8 @@
 
 use std::fmt;
 
-use smol_str::SmolStr;
+use serde_json::{Number, Value};
+use smol_str::{SmolStr, format_smolstr};
 
 /// Longest id in bytes.
 pub const MAX_ID_BYTES: usize = 255;
@@ -30,6 +31,27 @@ pub enum IdError {
     /// The value is neither a string nor an integer.
     #[error("an id is a string or an integer")]
     NotAnId,
+}
+
+/// What of a JSON value could be an id, however it was read.
+#[derive(Debug, Clone, Copy)]
+pub enum Scalar<'a> {
+    /// A string.
+    Text(&'a str),
+    /// A number.
+    Number(&'a Number),
+    /// Neither.
+    Other,
+}
+
+impl<'a> From<&'a Value> for Scalar<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text),
+            Value::Number(number) => Self::Number(number),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Self::Other,
+        }
+    }
 }
 
 fn checked(text: &str) -> Result<SmolStr, IdError> {
@@ -61,13 +83,13 @@ macro_rules! id {
             }
 
             /// Parses an id from a JSON value: a string as it is, an integer as its decimal string.
-            pub fn from_json(value: &serde_json::Value) -> Result<Self, IdError> {
-                match value {
-                    serde_json::Value::String(text) => Self::parse(text),
-                    serde_json::Value::Number(number) if number.is_i64() || number.is_u64() => {
-                        Self::parse(&number.to_string())
+            pub fn from_json<'a>(value: impl Into<Scalar<'a>>) -> Result<Self, IdError> {
+                match value.into() {
+                    Scalar::Text(text) => Self::parse(text),
+                    Scalar::Number(number) if number.is_i64() || number.is_u64() => {
+                        Ok(Self(format_smolstr!("{number}")))
                     }
-                    _ => Err(IdError::NotAnId),
+                    Scalar::Number(_) | Scalar::Other => Err(IdError::NotAnId),
                 }
             }
 

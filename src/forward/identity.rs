@@ -34,33 +34,94 @@ const MARK: &str = "UTF-8''";
 #[error("an identity value cannot stand in a header")]
 pub struct Unsafe;
 
+/// Fields whose values lie in one piece of memory, one behind the other: that is what each request of a
+/// principal reads, and mostly no other request has read just before.
+pub(super) struct Together {
+    /// Name, length of the value, and whether it is sensitive.
+    names: Vec<(HeaderName, usize, bool)>,
+    text: BytesMut,
+}
+
+impl Together {
+    /// None yet, and room for what most principals have.
+    pub(super) fn new() -> Self {
+        Self {
+            names: Vec::with_capacity(8),
+            text: BytesMut::with_capacity(128),
+        }
+    }
+
+    /// Adds a field; a value that is not visible ASCII, blanks and tabs is refused.
+    pub(super) fn put(&mut self, name: &HeaderName, value: &str) -> Result<(), Unsafe> {
+        self.join(name, [value])
+    }
+
+    /// The same, and debug output and HTTP/2 compression leave the value out.
+    pub(super) fn put_sensitive(&mut self, name: &HeaderName, value: &str) -> Result<(), Unsafe> {
+        self.put(name, value)?;
+        if let Some((.., sensitive)) = self.names.last_mut() {
+            *sensitive = true;
+        }
+        Ok(())
+    }
+
+    /// Adds a field of several values, with commas between them.
+    fn join<'v>(
+        &mut self,
+        name: &HeaderName,
+        values: impl IntoIterator<Item = &'v str>,
+    ) -> Result<(), Unsafe> {
+        let start = self.text.len();
+        for (at, value) in values.into_iter().enumerate() {
+            if !value
+                .bytes()
+                .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+            {
+                return Err(Unsafe);
+            }
+            if at > 0 {
+                self.text.extend_from_slice(b",");
+            }
+            self.text.extend_from_slice(value.as_bytes());
+        }
+        self.names
+            .push((name.clone(), self.text.len() - start, false));
+        Ok(())
+    }
+
+    /// The fields.
+    pub(super) fn finish(self) -> Result<Vec<(HeaderName, HeaderValue)>, Unsafe> {
+        let mut text = self.text.freeze();
+        let value = |(name, length, sensitive)| {
+            let value = HeaderValue::from_maybe_shared(text.split_to(length));
+            let mut value = value.map_err(|_| Unsafe)?;
+            value.set_sensitive(sensitive);
+            Ok((name, value))
+        };
+        self.names.into_iter().map(value).collect()
+    }
+}
+
 /// The headers of `principal`.
 pub(super) fn fields(
     identity: &Identity,
     tenant_headers: &[HeaderName],
     principal: &Principal,
-) -> Result<Vec<(HeaderName, HeaderValue)>, Unsafe> {
+) -> Result<Together, Unsafe> {
     let names = &identity.headers;
-    let mut fields = Vec::new();
-    let mut put = |name: &HeaderName, value: &str| -> Result<(), Unsafe> {
-        let value = HeaderValue::from_str(value).map_err(|_| Unsafe)?;
-        fields.push((name.clone(), value));
-        Ok(())
-    };
-    put(&names.user, principal.user().as_str())?;
-    put(&names.tenant, principal.tenant().as_str())?;
+    let mut fields = Together::new();
+    fields.put(&names.user, principal.user().as_str())?;
+    fields.put(&names.tenant, principal.tenant().as_str())?;
     for name in tenant_headers {
-        put(name, principal.tenant().as_str())?;
+        fields.put(name, principal.tenant().as_str())?;
     }
     if let Some(account) = principal.account() {
-        put(&names.account, account.as_str())?;
+        fields.put(&names.account, account.as_str())?;
     }
-    match principal.roles() {
-        [] => {}
-        [only] => put(&names.roles, only)?,
-        many => put(&names.roles, &many.join(","))?,
+    if !principal.roles().is_empty() {
+        fields.join(&names.roles, principal.roles().iter().map(|role| &**role))?;
     }
-    put(&names.credential, principal.verified().name())?;
+    fields.put(&names.credential, principal.verified().name())?;
     for (attribute, name) in &identity.attributes {
         if let Some(value) = principal
             .binding()
@@ -68,32 +129,10 @@ pub(super) fn fields(
             .get(attribute.as_str())
             .filter(|value| !value.is_empty())
         {
-            put(name, &encoded(value))?;
+            fields.put(name, &encoded(value))?;
         }
     }
     Ok(fields)
-}
-
-/// The same fields with all their values in one piece of memory, one behind the other: that is what
-/// each request of a principal reads, and mostly no other request has read just before.
-pub(super) fn together(
-    mut fields: Vec<(HeaderName, HeaderValue)>,
-) -> Vec<(HeaderName, HeaderValue)> {
-    let lengths = fields.iter().map(|(_, value)| value.len());
-    let mut text = BytesMut::with_capacity(lengths.sum());
-    for (_, value) in &fields {
-        text.extend_from_slice(value.as_bytes());
-    }
-    let mut text = text.freeze();
-    for (_, value) in &mut fields {
-        let sensitive = value.is_sensitive();
-        // What was a header value is one.
-        if let Ok(same) = HeaderValue::from_maybe_shared(text.split_to(value.len())) {
-            *value = same;
-            value.set_sensitive(sensitive);
-        }
-    }
-    fields
 }
 
 /// An attribute as it stands in a header.
@@ -113,32 +152,44 @@ fn encoded(value: &str) -> std::borrow::Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
-    use super::{encoded, together};
+    use super::{Together, Unsafe, encoded};
 
     #[test]
-    fn together_they_are_the_same() {
-        let field = |name, value, sensitive| {
-            let mut value = HeaderValue::from_static(value);
-            value.set_sensitive(sensitive);
-            (HeaderName::from_static(name), value)
-        };
-        let fields = vec![
-            field("x-user", "5", false),
-            field("x-empty", "", false),
-            field("x-assertion", "e30.e30.c2ln", true),
-            field("x-roles", "a,b", false),
+    fn together_they_are_what_was_put() {
+        let name = HeaderName::from_static;
+        let mut fields = Together::new();
+        fields.put(&name("x-user"), "5").unwrap();
+        fields.put(&name("x-empty"), "").unwrap();
+        fields
+            .put_sensitive(&name("x-assertion"), "e30.e30.c2ln")
+            .unwrap();
+        fields.join(&name("x-roles"), ["a", "b"]).unwrap();
+        fields.put(&name("x-plan"), "Pro\tPlan 2").unwrap();
+        let fields = fields.finish().unwrap();
+        let seen: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap(), value.is_sensitive()))
+            .collect();
+        let expected = [
+            ("x-user", "5", false),
+            ("x-empty", "", false),
+            ("x-assertion", "e30.e30.c2ln", true),
+            ("x-roles", "a,b", false),
+            ("x-plan", "Pro\tPlan 2", false),
         ];
-        let one = together(fields.clone());
-        assert_eq!(one, fields);
-        let sensitive = |fields: &[(HeaderName, HeaderValue)]| -> Vec<bool> {
-            fields
-                .iter()
-                .map(|(_, value)| value.is_sensitive())
-                .collect()
-        };
-        assert_eq!(sensitive(&one), sensitive(&fields));
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_is_no_header_value_is_refused_and_leaves_nothing() {
+        let name = HeaderName::from_static("x-user");
+        for value in ["a\r\nX-Evil: 1", "a\0", "Zo\u{eb}", "\u{7f}"] {
+            let mut fields = Together::new();
+            assert_eq!(fields.put(&name, value), Err(Unsafe), "{value:?}");
+            assert_eq!(fields.join(&name, ["a", value]), Err(Unsafe), "{value:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::identity::together;
 use crate::auth::Principal;
 use crate::directory::Record;
 use crate::ids::{AccountId, TenantId};
@@ -79,7 +78,10 @@ impl Minted {
             return Ok(kept);
         }
         let (fields, ends) = make()?;
-        let value: Fields = together(fields).into();
+        let value: Fields = fields.into();
+        if !self.fields.remembers() {
+            return Ok(value);
+        }
         let text = value
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len());

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::minted::{Fields, Minted};
 use super::places::{self, Fate};
@@ -125,7 +125,7 @@ impl Forwarder {
         minted.fields(principal, upstream, now, || {
             let mut fields = identity::fields(&self.identity, &self.tenant_headers, principal)?;
             let (Some(asserter), Some(config)) = (&self.asserter, &self.identity.assertion) else {
-                return Ok((fields, None));
+                return Ok((fields.finish()?, None));
             };
             let target = self.upstreams.get(upstream).ok_or(ForwardError::Target)?;
             let claims = AssertionClaims {
@@ -136,12 +136,10 @@ impl Forwarder {
                 roles: principal.roles(),
             };
             let token = asserter.mint(&claims, now)?;
-            let mut value = HeaderValue::from_str(&token).map_err(|_| ForwardError::Target)?;
-            value.set_sensitive(true);
+            fields.put_sensitive(&config.header, &token)?;
             // Its `exp` is a whole second, and may be nearer than the ttl says.
             let ends = UnixTime::from_secs(now.saturating_add(config.ttl).as_secs());
-            fields.push((config.header.clone(), value));
-            Ok((fields, Some(ends)))
+            Ok((fields.finish()?, Some(ends)))
         })
     }
 }

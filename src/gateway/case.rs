@@ -42,9 +42,7 @@ pub(crate) struct Case {
     /// What the decision looked at.
     pub(crate) evidence: Evidence,
     acting: Option<Acting>,
-    granted: Option<Reason>,
-    /// Why it is being refused, while that has no line yet.
-    refusing: Option<Reason>,
+    decided: Decided,
     /// What the first credential claims; proven only where the evidence says so.
     claimed: Option<Claimed>,
     /// The upstream's name, once something was sent to it.
@@ -53,6 +51,15 @@ pub(crate) struct Case {
     pub(super) acted_as: Option<serde_json::Value>,
     /// The subprotocol to select where the upstream selects none.
     pub(super) subprotocol: Option<HeaderValue>,
+}
+
+/// What was decided and has no line yet.
+#[derive(Clone, Copy)]
+enum Decided {
+    /// Nothing, or it has its line.
+    Nothing,
+    Granted(Reason),
+    Refused(Reason),
 }
 
 struct Acting {
@@ -77,8 +84,7 @@ impl Case {
             navigation: None,
             evidence: Evidence::default(),
             acting: None,
-            granted: None,
-            refusing: None,
+            decided: Decided::Nothing,
             claimed: None,
             upstream: None,
             acted_as: None,
@@ -179,7 +185,7 @@ impl Case {
 
     /// Notes who was let through.
     pub(super) fn granted(&mut self, grant: &Grant) {
-        self.granted = Some(grant.reason());
+        self.decided = Decided::Granted(grant.reason());
         self.acting = grant.principal().map(|principal| Acting {
             user: principal.user().clone(),
             account: principal.account().cloned(),
@@ -190,7 +196,7 @@ impl Case {
 
     /// Notes a refusal whose line waits for its place.
     pub(super) const fn refusing(&mut self, reason: Reason) {
-        self.refusing = Some(reason);
+        self.decided = Decided::Refused(reason);
     }
 
     /// Where a browser without a valid credential is sent instead of being refused: a path of this
@@ -257,10 +263,10 @@ impl Case {
     /// nginx logs it. None where it has its line, or wants none.
     pub(super) fn abandoned(&mut self, warn_age: Option<Duration>) -> Option<Line> {
         let status = StatusCode::from_u16(499).ok()?;
-        let mut line = match (self.refusing, self.granted) {
-            (Some(reason), _) => self.refused(reason, status, ""),
-            (None, Some(reason)) => self.allowed(reason, status, warn_age),
-            (None, None) => return None,
+        let mut line = match self.decided {
+            Decided::Refused(reason) => self.refused(reason, status, ""),
+            Decided::Granted(reason) => self.allowed(reason, status, warn_age),
+            Decided::Nothing => return None,
         };
         line.detail = Some("the client went away before the answer".to_owned());
         Some(line)
@@ -268,7 +274,7 @@ impl Case {
 
     /// Takes what it says out of the case.
     fn line(&mut self, decision: &'static str, reason: Reason, status: StatusCode) -> Line {
-        (self.granted, self.refusing) = (None, None);
+        self.decided = Decided::Nothing;
         let instant = Instant::now();
         let duration = instant.saturating_duration_since(self.started);
         let now = match self.at {

@@ -5,10 +5,50 @@
 
 use serde_json::{Map, Value};
 
+use super::json::{Json, Object};
 use crate::config::ClaimPath;
 
+/// An object's members by name.
+pub(super) trait Members: Sized {
+    /// What a member is.
+    type Value;
+
+    /// The member of this name.
+    fn member(&self, name: &str) -> Option<&Self::Value>;
+
+    /// The members of a value that is an object.
+    fn of(value: &Self::Value) -> Option<&Self>;
+}
+
+impl Members for Map<String, Value> {
+    type Value = Value;
+
+    fn member(&self, name: &str) -> Option<&Value> {
+        self.get(name)
+    }
+
+    fn of(value: &Value) -> Option<&Self> {
+        value.as_object()
+    }
+}
+
+impl<'a> Members for Object<'a> {
+    type Value = Json<'a>;
+
+    fn member(&self, name: &str) -> Option<&Json<'a>> {
+        self.get(name)
+    }
+
+    fn of<'b>(value: &'b Json<'a>) -> Option<&'b Self> {
+        match value {
+            Json::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+}
+
 /// The claim at `path`.
-pub(super) fn find<'a>(claims: &'a Map<String, Value>, path: &ClaimPath) -> Option<&'a Value> {
+pub(super) fn find<'a, M: Members>(claims: &'a M, path: &ClaimPath) -> Option<&'a M::Value> {
     find_in(claims, &path.0)
 }
 
@@ -18,9 +58,9 @@ pub(super) fn put(claims: &mut Map<String, Value>, path: &ClaimPath, value: Valu
     put_in(claims, &path.0, value)
 }
 
-fn find_in<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
-    claims.get(path).or_else(|| {
-        splits(path).find_map(|(outer, inner)| find_in(claims.get(outer)?.as_object()?, inner))
+fn find_in<'a, M: Members>(claims: &'a M, path: &str) -> Option<&'a M::Value> {
+    claims.member(path).or_else(|| {
+        splits(path).find_map(|(outer, inner)| find_in(M::of(claims.member(outer)?)?, inner))
     })
 }
 
@@ -68,7 +108,17 @@ mod tests {
             "x": {"y": 3},
             "https://e.example/claims": {"tenant": 4},
         }));
-        let found = |path: &str| find(&claims, &ClaimPath(path.into())).cloned();
+        let text = Value::Object(claims.clone()).to_string();
+        let read = Object::read(&text).unwrap();
+        let found = |path: &str| {
+            let path = ClaimPath(path.into());
+            let owned = find(&claims, &path);
+            match (owned, find(&read, &path)) {
+                (Some(owned), Some(read)) => assert_eq!(*read, *owned),
+                (owned, read) => assert!(owned.is_none() && read.is_none(), "{path:?}"),
+            }
+            owned.cloned()
+        };
         assert_eq!(found("a.b.c"), Some(json!(1)));
         assert_eq!(found("x.y"), Some(json!(2)));
         assert_eq!(found("https://e.example/claims.tenant"), Some(json!(4)));

@@ -11,11 +11,11 @@ use std::collections::VecDeque;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
-use serde_json::{Map, Value};
+use smol_str::SmolStr;
 
 use super::crypto::Signature;
 use super::error::TokenError;
-use super::json;
+use super::json::{Json, Object};
 
 /// Longest token in bytes.
 pub(super) const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -28,11 +28,14 @@ const MAX_REMEMBERED_HEADER: usize = 512;
 /// and RFC 9068, section 2.1.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
+const NO_HEADER: TokenError = TokenError::Malformed("the header is not a JSON object");
+const NO_PAYLOAD: TokenError = TokenError::Malformed("the payload is not a JSON object");
+
 /// A header that was read.
 struct Header {
     segment: String,
     algorithm: Algorithm,
-    kid: Option<String>,
+    kid: Option<SmolStr>,
 }
 
 /// A token that has been read and not verified.
@@ -40,9 +43,9 @@ pub(super) struct Unverified<'a> {
     /// The declared algorithm.
     pub(super) algorithm: Algorithm,
     /// The declared key.
-    pub(super) kid: Option<String>,
-    /// What it claims.
-    pub(super) claims: Map<String, Value>,
+    pub(super) kid: Option<SmolStr>,
+    /// What it claims, as JSON.
+    pub(super) payload: String,
     /// The bytes that are signed.
     pub(super) message: &'a [u8],
     /// The signature, in base64url.
@@ -52,6 +55,11 @@ pub(super) struct Unverified<'a> {
 }
 
 impl Unverified<'_> {
+    /// What it claims.
+    pub(super) fn claims(&self) -> Result<Object<'_>, TokenError> {
+        Object::read(&self.payload).map_err(|_| NO_PAYLOAD)
+    }
+
     /// The signature.
     pub(super) fn signature(&self) -> Signature<'_> {
         Signature {
@@ -74,15 +82,15 @@ pub(super) fn read(token: &str) -> Result<Unverified<'_>, TokenError> {
         .filter(|(_, payload)| !payload.contains('.'))
         .ok_or(TokenError::Malformed("not three segments"))?;
     let (algorithm, kid) = header_of(header)?;
-    let claims = decode(payload)
-        .and_then(|text| json::object(&text).ok())
-        .ok_or(TokenError::Malformed("the payload is not a JSON object"))?;
+    let payload = decode(payload)
+        .and_then(|text| String::from_utf8(text).ok())
+        .ok_or(NO_PAYLOAD)?;
     let signature_bytes =
         decode(signature).ok_or(TokenError::Malformed("the signature is not base64url"))?;
     Ok(Unverified {
         algorithm,
         kid,
-        claims,
+        payload,
         message: message.as_bytes(),
         signature,
         signature_bytes,
@@ -91,7 +99,7 @@ pub(super) fn read(token: &str) -> Result<Unverified<'_>, TokenError> {
 
 /// What the header segment says. All tokens of a key have the same one, so that each thread remembers
 /// the last ones that were read, by their very text.
-fn header_of(segment: &str) -> Result<(Algorithm, Option<String>), TokenError> {
+fn header_of(segment: &str) -> Result<(Algorithm, Option<SmolStr>), TokenError> {
     thread_local! {
         static READ: RefCell<VecDeque<Header>> = const { RefCell::new(VecDeque::new()) };
     }
@@ -102,9 +110,10 @@ fn header_of(segment: &str) -> Result<(Algorithm, Option<String>), TokenError> {
     if let Some(known) = known {
         return Ok(known);
     }
-    let header = decode(segment)
-        .and_then(|text| json::object(&text).ok())
-        .ok_or(TokenError::Malformed("the header is not a JSON object"))?;
+    let text = decode(segment)
+        .and_then(|text| String::from_utf8(text).ok())
+        .ok_or(NO_HEADER)?;
+    let header = Object::read(&text).map_err(|_| NO_HEADER)?;
     let (algorithm, kid) = read_header(&header)?;
     if segment.len() <= MAX_REMEMBERED_HEADER {
         READ.with_borrow_mut(|read| {
@@ -124,11 +133,11 @@ fn decode(segment: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(segment).ok()
 }
 
-fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), TokenError> {
+fn read_header(header: &Object<'_>) -> Result<(Algorithm, Option<SmolStr>), TokenError> {
     // RFC 7515, section 4.1.11: what is critical and not understood must be refused, and nothing
     // critical is understood here. The others change how payload or signature are read.
     for name in ["crit", "b64", "zip", "enc"] {
-        if header.contains_key(name) {
+        if header.get(name).is_some() {
             return Err(TokenError::Malformed(
                 "the header has crit, b64, zip or enc",
             ));
@@ -136,16 +145,16 @@ fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>
     }
     match header.get("typ") {
         None => {}
-        Some(Value::String(typ)) if is_token_type(typ) => {}
+        Some(Json::Text(typ)) if is_token_type(typ) => {}
         Some(_) => return Err(TokenError::Malformed("typ is not that of a token")),
     }
     let kid = match header.get("kid") {
         None => None,
-        Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Some(kid.clone()),
+        Some(Json::Text(kid)) if kid.len() <= MAX_KID_BYTES => Some(kid.as_ref().into()),
         Some(_) => return Err(TokenError::Malformed("kid is not a text of 256 bytes")),
     };
     let algorithm = match header.get("alg") {
-        Some(Value::String(name)) => name.parse().map_err(|_| TokenError::AlgorithmNotAllowed)?,
+        Some(Json::Text(name)) => name.parse().map_err(|_| TokenError::AlgorithmNotAllowed)?,
         _ => return Err(TokenError::Malformed("alg is absent or not a text")),
     };
     Ok((algorithm, kid))
@@ -172,7 +181,8 @@ mod tests {
     }
 
     fn refused(token: &str) -> Option<Reason> {
-        read(token).err().map(|error| error.reason())
+        let read = read(token).and_then(|read| read.claims().map(drop));
+        read.err().map(|error| error.reason())
     }
 
     fn header(text: &str) -> Option<Reason> {
@@ -192,7 +202,7 @@ mod tests {
                 let token = token(&format!(r#"{{"alg":"{name}","kid":"{number}"}}"#), "{}");
                 let read = read(&token).unwrap();
                 assert_eq!(read.algorithm, algorithm);
-                assert_eq!(read.kid, Some(number.to_string()));
+                assert_eq!(read.kid.as_deref(), Some(&*number.to_string()));
                 assert_eq!(
                     header(r#"{"alg":"HS256","crit":[]}"#),
                     Some(Reason::CredentialMalformed)

@@ -32,6 +32,9 @@ pub enum MintError {
     /// The source of the token is at its end.
     #[error("the credential or session ends now")]
     Expired,
+    /// The source of the token cannot be read once more.
+    #[error("what the token claims cannot be read")]
+    Claims,
     /// The system has no random numbers.
     #[error("no random numbers can be had")]
     Random,
@@ -165,7 +168,13 @@ pub(super) fn satisfy(issuer: &Issuer, payload: &mut Map<String, Value>) -> Resu
                 payload.remove("aud");
             }
             Some(first) => {
-                if !super::rules::names_audience(accepted, payload.get("aud")) {
+                let named: Option<Vec<&str>> = match payload.get("aud") {
+                    Some(Value::String(one)) => Some(vec![one]),
+                    Some(Value::Array(several)) => several.iter().map(Value::as_str).collect(),
+                    _ => None,
+                };
+                let fits = |name: &&str| accepted.iter().any(|accepted| accepted == name);
+                if !named.is_some_and(|named| named.iter().any(fits)) {
                     payload.insert("aud".into(), json!(first));
                 }
             }

@@ -70,7 +70,9 @@ impl Reissuer {
         now: UnixTime,
     ) -> Result<(Redacted, UnixTime), MintError> {
         let mut payload = match source.token {
-            Some(token) if token.issuer() == self.index => Map::clone(token.claims()),
+            Some(token) if token.issuer() == self.index => {
+                token.claims().ok_or(MintError::Claims)?
+            }
             _ => self.claims.clone(),
         };
         let issued_at = UnixTime::from_secs(now.saturating_sub(self.issuer.leeway).as_secs());

@@ -6,10 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use super::claims;
 use super::error::TokenError;
+use super::json::{Json, Object};
 use crate::config::{Audiences, ClaimPath, Issuer};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::telemetry::UnixTime;
@@ -31,13 +30,13 @@ pub(super) struct Judged {
 /// Judges a payload by its issuer's rules.
 pub(super) fn judge(
     issuer: &Issuer,
-    payload: &Map<String, Value>,
+    payload: &Object<'_>,
     now: UnixTime,
 ) -> Result<Judged, TokenError> {
     let (expires, issued_at) = lifetime(issuer, payload, now)?;
     audience(&issuer.audiences, payload.get("aud"))?;
     for (path, value) in &issuer.require {
-        if claims::find(payload, path) != Some(value) {
+        if claims::find(payload, path).is_none_or(|found| *found != *value) {
             return Err(missing(path));
         }
     }
@@ -54,7 +53,7 @@ pub(super) fn judge(
         .map_err(|_| TokenError::Malformed("the tenant claim is not a canonical id"))?;
     let jti = match payload.get("jti") {
         None => None,
-        Some(Value::String(jti)) => Some(jti.clone()),
+        Some(Json::Text(jti)) => Some(jti.to_string()),
         Some(_) => return Err(TokenError::Malformed("jti is not a text")),
     };
     Ok(Judged {
@@ -71,12 +70,12 @@ pub(super) fn judge(
 /// `exp`, `nbf`, `iat` (RFC 7519, sections 4.1.4 to 4.1.6) and the largest lifetime.
 fn lifetime(
     issuer: &Issuer,
-    payload: &Map<String, Value>,
+    payload: &Object<'_>,
     now: UnixTime,
 ) -> Result<(UnixTime, Option<UnixTime>), TokenError> {
     let expires = match payload.get("exp") {
-        None | Some(Value::Null) => return Err(missing(&ClaimPath(Arc::from("exp")))),
-        Some(exp) if exp.as_f64().is_some_and(|secs| secs < 0.0) => {
+        None | Some(Json::Null) => return Err(missing(&ClaimPath(Arc::from("exp")))),
+        Some(Json::Number(exp)) if exp.as_f64().is_some_and(|secs| secs < 0.0) => {
             return Err(TokenError::Expired);
         }
         Some(exp) => numeric_date(exp)?,
@@ -107,10 +106,10 @@ fn lifetime(
 }
 
 /// A `NumericDate`: an integer, or a number with a fraction, between 1970 and 9999.
-fn numeric_date(value: &Value) -> Result<UnixTime, TokenError> {
+fn numeric_date(value: &Json<'_>) -> Result<UnixTime, TokenError> {
     const MALFORMED: TokenError = TokenError::Malformed("a time claim is not a time");
     let time = match value {
-        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+        Json::Number(number) => match (number.as_u64(), number.as_f64()) {
             (Some(secs), _) => UnixTime::from_secs(secs),
             (None, Some(secs)) => UnixTime::from_secs_f64(secs).ok_or(MALFORMED)?,
             (None, None) => return Err(MALFORMED),
@@ -123,25 +122,16 @@ fn numeric_date(value: &Value) -> Result<UnixTime, TokenError> {
     Ok(time)
 }
 
-/// Whether `aud` names one of these.
-pub(super) fn names_audience(accepted: &[String], aud: Option<&Value>) -> bool {
-    audience(&Audiences::Listed(accepted.to_vec()), aud).is_ok()
-}
-
 /// RFC 7519, section 4.1.3: a text or an array of texts.
-fn audience(accepted: &Audiences, aud: Option<&Value>) -> Result<(), TokenError> {
-    let named = match aud {
-        None => &[][..],
-        Some(one @ Value::String(_)) => std::slice::from_ref(one),
-        Some(Value::Array(several)) if several.iter().all(Value::is_string) => several,
-        Some(_) => return Err(TokenError::AudienceMismatch),
-    };
-    let fits = match accepted {
-        Audiences::Any => true,
-        Audiences::Listed(accepted) if accepted.is_empty() => aud.is_none(),
-        Audiences::Listed(accepted) => named
-            .iter()
-            .any(|name| accepted.iter().any(|accepted| name == accepted)),
+fn audience(accepted: &Audiences, aud: Option<&Json<'_>>) -> Result<(), TokenError> {
+    let fits = match aud {
+        None => accepts(accepted, None),
+        Some(Json::Text(one)) => accepts(accepted, Some(&[one])),
+        Some(Json::Array(several)) => {
+            let several: Option<Vec<&str>> = several.iter().map(Json::as_str).collect();
+            several.is_some_and(|several| accepts(accepted, Some(&several)))
+        }
+        Some(_) => false,
     };
     if fits {
         Ok(())
@@ -150,12 +140,24 @@ fn audience(accepted: &Audiences, aud: Option<&Value>) -> Result<(), TokenError>
     }
 }
 
-/// The claim at `path`, where it is there and not null.
-fn present<'a>(payload: &'a Map<String, Value>, path: &ClaimPath) -> Option<&'a Value> {
-    claims::find(payload, path).filter(|value| !value.is_null())
+/// Whether a token that names these audiences, or has none, may be taken.
+fn accepts(accepted: &Audiences, named: Option<&[&str]>) -> bool {
+    match accepted {
+        Audiences::Any => true,
+        Audiences::Listed(accepted) if accepted.is_empty() => named.is_none(),
+        Audiences::Listed(accepted) => named
+            .unwrap_or_default()
+            .iter()
+            .any(|name| accepted.iter().any(|accepted| accepted == name)),
+    }
 }
 
-fn optional<'a>(payload: &'a Map<String, Value>, path: Option<&ClaimPath>) -> Option<&'a Value> {
+/// The claim at `path`, where it is there and not null.
+fn present<'a, 'p>(payload: &'a Object<'p>, path: &ClaimPath) -> Option<&'a Json<'p>> {
+    claims::find(payload, path).filter(|value| **value != Json::Null)
+}
+
+fn optional<'a, 'p>(payload: &'a Object<'p>, path: Option<&ClaimPath>) -> Option<&'a Json<'p>> {
     present(payload, path?)
 }
 

@@ -15,6 +15,7 @@ use super::claims;
 use super::error::TokenError;
 use super::issuer::{Issuer, KeyStatus};
 use super::jose::{self, Unverified};
+use super::json::{Json, Object};
 use super::rules::{self, Judged};
 use crate::config::{ClaimPath, Fault, Issuer as Rules};
 use crate::ids::{AccountId, TenantId, UserId};
@@ -28,7 +29,8 @@ pub struct VerifiedToken {
     rules: Arc<Rules>,
     generation: u64,
     judged: Judged,
-    claims: Arc<Map<String, Value>>,
+    /// What it claims, as the JSON that was read.
+    payload: String,
     verified_at: UnixTime,
 }
 
@@ -96,8 +98,15 @@ impl VerifiedToken {
     /// About how many bytes it takes in memory.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let claim = |(name, value): (&String, &Value)| name.len() + json_weight(value);
-        size_of::<Self>() + self.claims.iter().map(claim).sum::<usize>()
+        let judged = &self.judged;
+        let ids = [
+            Some(judged.user.as_str()),
+            judged.account.as_ref().map(AccountId::as_str),
+            judged.tenant.as_ref().map(TenantId::as_str),
+            judged.jti.as_deref(),
+        ];
+        let ids: usize = ids.into_iter().flatten().map(str::len).sum();
+        size_of::<Self>() + self.payload.capacity() + ids
     }
 
     /// `jti`, where it has one.
@@ -106,10 +115,11 @@ impl VerifiedToken {
         self.judged.jti.as_deref()
     }
 
-    /// Everything that it claims, verified.
+    /// Everything that it claims, verified. Read anew from its payload each time, since few ask; by the
+    /// reader that has read it before, so that there is always something.
     #[must_use]
-    pub const fn claims(&self) -> &Arc<Map<String, Value>> {
-        &self.claims
+    pub fn claims(&self) -> Option<Map<String, Value>> {
+        Object::read(&self.payload).ok().map(Object::into_owned)
     }
 }
 
@@ -205,24 +215,41 @@ impl Verifier {
     /// Verifies a token; waits only where its key is not known yet and may be fetched.
     pub async fn verify(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
         self.metrics.token_verifications.inc();
-        let read = jose::read(token)?;
-        let (index, issuer) = self.issuer_of(&read)?;
-        let signed = match (signed(issuer, &read), issuer.live()) {
-            (Err(TokenError::KeyUnknown(_) | TokenError::KeysUnavailable(_)), Some(live)) => {
-                live.refetch().await;
-                signed(issuer, &read)
+        match self.try_verify(token, now) {
+            Err(error @ (TokenError::KeyUnknown(_) | TokenError::KeysUnavailable(_))) => {
+                Box::pin(self.verify_with_new_keys(token, now, error)).await
             }
-            (decided, _) => decided,
+            decided => decided,
+        }
+    }
+
+    /// The same once more, with keys that were fetched for it; where none can be, as it was decided.
+    async fn verify_with_new_keys(
+        &self,
+        token: &str,
+        now: UnixTime,
+        decided: TokenError,
+    ) -> Result<VerifiedToken, TokenError> {
+        let live = {
+            let read = jose::read(token)?;
+            let (_, issuer) = self.issuer_of(&read.claims()?)?;
+            issuer.live()
         };
-        accept(index, issuer, signed?, read, now)
+        let Some(live) = live else {
+            return Err(decided);
+        };
+        live.refetch().await;
+        self.try_verify(token, now)
     }
 
     /// Verifies a token with the keys at hand.
     pub fn try_verify(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
         let read = jose::read(token)?;
-        let (index, issuer) = self.issuer_of(&read)?;
-        let signed = signed(issuer, &read)?;
-        accept(index, issuer, signed, read, now)
+        let claims = read.claims()?;
+        let (index, issuer) = self.issuer_of(&claims)?;
+        let accepted = Signed::by(issuer, &read)?.accept(index, issuer, &claims, now)?;
+        drop(claims);
+        Ok(accepted.with(read.payload))
     }
 
     /// Whether a token that was verified earlier still is: not expired by the wall clock, and its
@@ -243,11 +270,14 @@ impl Verifier {
         let Ok(read) = jose::read(token) else {
             return Claimed::default();
         };
-        let Ok((_, issuer)) = self.issuer_of(&read) else {
+        let Ok(claims) = read.claims() else {
+            return Claimed::default();
+        };
+        let Ok((_, issuer)) = self.issuer_of(&claims) else {
             return Claimed::default();
         };
         let names = &issuer.rules.claims;
-        let find = |path: Option<&ClaimPath>| claims::find(&read.claims, path?);
+        let find = |path: Option<&ClaimPath>| claims::find(&claims, path?);
         Claimed {
             issuer: Some(Arc::clone(&issuer.rules.name)),
             user: find(Some(&names.user)).and_then(|id| UserId::from_json(id).ok()),
@@ -267,10 +297,10 @@ impl Verifier {
 
     /// The one issuer whose `iss` the token has (RFC 7519, section 4.1.1); one without `iss` has
     /// the one issuer that asks for none.
-    fn issuer_of(&self, read: &Unverified<'_>) -> Result<(usize, &Issuer), TokenError> {
-        let index = match read.claims.get("iss") {
+    fn issuer_of(&self, claims: &Object<'_>) -> Result<(usize, &Issuer), TokenError> {
+        let index = match claims.get("iss") {
             None => self.without_iss,
-            Some(Value::String(iss)) => self.by_iss.get(iss).copied(),
+            Some(Json::Text(iss)) => self.by_iss.get(&**iss).copied(),
             Some(_) => None,
         };
         index
@@ -296,49 +326,47 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-/// The generation of the issuer's keys by which a token is signed.
+/// The generation of the issuer's keys by which a token is signed. Only what is signed is judged.
 struct Signed(u64);
 
-fn signed(issuer: &Issuer, read: &Unverified<'_>) -> Result<Signed, TokenError> {
-    if !issuer.rules.algorithms.contains(&read.algorithm) {
-        return Err(TokenError::AlgorithmNotAllowed);
+impl Signed {
+    fn by(issuer: &Issuer, read: &Unverified<'_>) -> Result<Self, TokenError> {
+        if !issuer.rules.algorithms.contains(&read.algorithm) {
+            return Err(TokenError::AlgorithmNotAllowed);
+        }
+        let (keys, generation) = issuer.keys()?;
+        keys.check(read.kid.as_deref(), read.algorithm, |key| {
+            key.verifies(read.algorithm, read.message, read.signature())
+        })
+        .map_err(|mismatch| mismatch.error(&issuer.rules.name))?;
+        Ok(Self(generation))
     }
-    let (keys, generation) = issuer.keys()?;
-    keys.check(read.kid.as_deref(), read.algorithm, |key| {
-        key.verifies(read.algorithm, read.message, read.signature())
-    })
-    .map_err(|mismatch| mismatch.error(&issuer.rules.name))?;
-    Ok(Signed(generation))
+
+    fn accept(
+        self,
+        index: usize,
+        issuer: &Issuer,
+        claims: &Object<'_>,
+        now: UnixTime,
+    ) -> Result<Accepted, TokenError> {
+        let judged = rules::judge(&issuer.rules, claims, now)?;
+        Ok(Accepted(VerifiedToken {
+            issuer: index,
+            rules: Arc::clone(&issuer.rules),
+            generation: self.0,
+            judged,
+            payload: String::new(),
+            verified_at: now,
+        }))
+    }
 }
 
-fn accept(
-    index: usize,
-    issuer: &Issuer,
-    Signed(generation): Signed,
-    read: Unverified<'_>,
-    now: UnixTime,
-) -> Result<VerifiedToken, TokenError> {
-    Ok(VerifiedToken {
-        issuer: index,
-        rules: Arc::clone(&issuer.rules),
-        generation,
-        judged: rules::judge(&issuer.rules, &read.claims, now)?,
-        claims: Arc::new(read.claims),
-        verified_at: now,
-    })
-}
+/// A verified token, but for its payload, of which its claims were a part until now.
+struct Accepted(VerifiedToken);
 
-/// About how many bytes a claim takes: its own, and what the map keeps for it.
-fn json_weight(value: &Value) -> usize {
-    const NODE: usize = 128;
-    NODE + match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(json_weight).sum(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| name.len() + json_weight(value))
-            .sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+impl Accepted {
+    fn with(self, payload: String) -> VerifiedToken {
+        VerifiedToken { payload, ..self.0 }
     }
 }
 

@@ -31,7 +31,7 @@ fn a_good_token_says_who() {
     assert_eq!((token.issuer(), &**token.issuer_name()), (0, "app"));
     assert_eq!(&**token.lookup(), "default");
     assert_eq!(token.bound_tenants().unwrap().len(), 1);
-    assert_eq!(token.claims()["extra"], json!([1]));
+    assert_eq!(token.claims().unwrap()["extra"], json!([1]));
 }
 
 #[test]
