@@ -144,7 +144,9 @@ impl Authenticator {
             Conflict::Reject => verified.iter().all(|credential| credential.rests_on_cookie),
             Conflict::PreferFirst => acting.rests_on_cookie,
         };
-        if rests_on_cookie && !origin::may_ride(&self.origins, &ask.origin) {
+        // What the gateway itself answers, no app checks.
+        let checks = self.origins.check_unsafe_methods || route.is_endpoint();
+        if rests_on_cookie && !origin::may_ride(checks, &ask.origin) {
             return Err(Denial::OriginNotAllowed);
         }
         if rests_on_cookie && !route.is_endpoint() {

@@ -133,6 +133,26 @@ impl Finder {
         }
     }
 
+    /// Refuses two credentials in one configured place, whatever the route accepts: the app could read
+    /// the other one. (Two Authorization lines are refused where the head is read.)
+    pub fn refuse_repeated(&self, carriers: &Carriers<'_>) -> Result<(), CredentialError> {
+        for place in &self.places {
+            match &place.place {
+                CredentialPlace::Bearer => {}
+                CredentialPlace::Cookie(name) | CredentialPlace::DjangoSession(name) => {
+                    cookie(carriers, name)?;
+                }
+                CredentialPlace::Query(parameter) => {
+                    parameter_of(carriers, parameter)?;
+                }
+                CredentialPlace::WebSocketProtocol(prefix) => {
+                    subprotocol(carriers, prefix)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What `carriers` hold in the places whose indices are `accepted` (in the file's order).
     pub fn find(
         &self,
@@ -233,19 +253,27 @@ fn query<'a>(
     carriers: &Carriers<'a>,
     parameter: &str,
 ) -> Result<Option<Cow<'a, str>>, CredentialError> {
+    parameter_of(carriers, parameter)?
+        .map(|value| {
+            decoded(value).ok_or(CredentialError::Malformed("the query token is not text"))
+        })
+        .transpose()
+}
+
+/// The one value of a parameter, as it was sent; only WebSocket handshakes have any.
+fn parameter_of<'a>(
+    carriers: &Carriers<'a>,
+    parameter: &str,
+) -> Result<Option<&'a str>, CredentialError> {
     let (Some(query), Some(_)) = (carriers.query, carriers.websocket) else {
         return Ok(None);
     };
     let mut values = parameters(query).filter(|found| found.is_named(parameter));
-    let Some(first) = values.next() else {
-        return Ok(None);
-    };
+    let first = values.next();
     if values.next().is_some() {
         return Err(CredentialError::Ambiguous("a repeated query token"));
     }
-    decoded(first.value)
-        .map(Some)
-        .ok_or(CredentialError::Malformed("the query token is not text"))
+    Ok(first.map(|found| found.value))
 }
 
 fn subprotocol<'a>(

@@ -51,7 +51,9 @@ impl ForwardError {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Identity(_) => Reason::IdentityUnsafe,
+            // An id that is no integer where the app's tokens have integers is as unfit as one that
+            // fits into no header.
+            Self::Identity(_) | Self::Mint(MintError::NotAnInteger(_)) => Reason::IdentityUnsafe,
             Self::Place(_) | Self::Mint(_) | Self::Target => Reason::InternalError,
         }
     }

@@ -11,7 +11,7 @@ use super::minted::{Fields, Minted};
 use super::places::{self, Fate};
 use super::{ForwardError, Forwarder, identity};
 use crate::auth::{Grant, Principal};
-use crate::config::{Conflict, CredentialPlace, ForwardCredential};
+use crate::config::{Access, Conflict, CredentialPlace, ForwardCredential};
 use crate::credential::Presented;
 use crate::telemetry::{Redacted, UnixTime};
 use crate::token::{AssertionClaims, MintError, ReissueSource};
@@ -28,15 +28,18 @@ impl Forwarder {
         let Some(credential) = self.credentials.get(index) else {
             return Fate::Remove;
         };
+        let route = grant.route().config();
+        let accepted = route.credentials.contains(&index);
         let Some(principal) = grant.principal() else {
-            // Nobody: only what is kept everywhere stays.
-            return if credential.forward == ForwardCredential::Keep {
+            // Nobody. A public route never looks, so that what is kept stays. Elsewhere what stands in a
+            // place that the route does not accept proves nothing; in the others is nobody's session.
+            let stays = accepted || route.access == Access::Public;
+            return if stays && credential.forward == ForwardCredential::Keep {
                 Fate::Keep
             } else {
                 Fate::Remove
             };
         };
-        let accepted = grant.route().config().credentials.contains(&index);
         let ignored = self.conflict == Conflict::PreferFirst
             && principal.verified().credential() != index
             && presented

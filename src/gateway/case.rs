@@ -21,7 +21,10 @@ use crate::reject::{Audience, Rejection, status};
 use crate::route::Route;
 use crate::telemetry::{Clock, UnixTime};
 use crate::token::Verifier;
-use crate::wire::{ConnectionInfo, RawRequest, RequestId, Seen, Unreadable};
+use crate::wire::{ConnectionInfo, RawRequest, RequestId, Seen, Unreadable, WireError};
+
+/// What a request is told whose method no route can list.
+const SERVED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What is known of a request so far.
 pub(crate) struct Case {
@@ -123,6 +126,9 @@ impl Case {
         } = unreadable;
         let mut rejection = Rejection::of(error.reason(), error.to_string());
         rejection.closes = error.breaks_connection();
+        if error == WireError::MethodNotAllowed {
+            rejection.allow = Some(SERVED.to_owned());
+        }
         self.request_id = Some(request_id);
         self.path = LinePath::Shown(path);
         (self.method, self.client) = (method, client);

@@ -7,14 +7,13 @@ use serde_json::json;
 
 use super::{Case, Gateway};
 use crate::auth::Grant;
-use crate::forward::reissue_source;
+use crate::config::JWKS_PATH;
+use crate::forward::{ForwardError, reissue_source};
 use crate::reason::Reason;
 use crate::reject::Rejection;
 use crate::route::Matched;
 use crate::telemetry::UnixTime;
 
-/// Where the public keys of the assertion stand (RFC 8615).
-const JWKS: &str = "/.well-known/countersign/jwks.json";
 /// How long the keys may be kept: a new key is shown this long before a verifier must know it.
 const JWKS_LIFE: &str = "public, max-age=300";
 
@@ -25,8 +24,11 @@ impl Gateway {
         head: &request::Parts,
         case: &mut Case,
     ) -> Option<Response<Bytes>> {
-        let asserter = self.asserter.as_ref().filter(|_| head.uri.path() == JWKS)?;
-        case.early(&head.method, JWKS);
+        let asserter = self
+            .asserter
+            .as_ref()
+            .filter(|_| head.uri.path() == JWKS_PATH)?;
+        case.early(&head.method, JWKS_PATH);
         let mut response = match head.method {
             Method::GET | Method::HEAD => {
                 with_type("application/jwk-set+json", asserter.jwks().to_string())
@@ -81,7 +83,7 @@ impl Gateway {
         };
         let (token, expires) = reissuer
             .mint(&reissue_source(principal), now)
-            .map_err(|error| Rejection::of(Reason::InternalError, error.to_string()))?;
+            .map_err(ForwardError::from)?;
         let body = json!({
             "access_token": token.expose(),
             "token_type": "Bearer",

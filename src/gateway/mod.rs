@@ -319,6 +319,7 @@ impl Gateway {
         };
         let raw = read.map_err(|unreadable| case.unreadable(*unreadable, &self.cors))?;
         case.read(&raw, &self.cors, &self.finder);
+        self.refuse_repeated(&raw)?;
         self.same_server(&raw, certificate).await?;
         // 2. Its route.
         let matched = self.routes.find(&raw)?;

@@ -54,23 +54,21 @@ impl Gateway {
         Ok(())
     }
 
+    /// Step 1 for credentials: one of each.
+    pub(super) fn refuse_repeated(&self, raw: &RawRequest) -> Result<(), Rejection> {
+        if raw.cookies().is_empty() && raw.websocket().is_none() {
+            return Ok(());
+        }
+        with_carriers(raw, |carriers| Ok(self.finder.refuse_repeated(carriers)?))
+    }
+
     pub(super) fn find(
         &self,
         raw: &RawRequest,
         matched: &Matched<'_>,
     ) -> Result<Presented, Rejection> {
-        let protocols: Option<Vec<&str>> = raw
-            .websocket()
-            .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());
-        let carriers = Carriers {
-            headers: raw.headers(),
-            cookie: &|name| raw.cookies().one(name).map_err(|_| RepeatedCookie),
-            query: raw.query(),
-            websocket: protocols.as_deref(),
-        };
-        Ok(self
-            .finder
-            .find(&carriers, &matched.route.config().credentials)?)
+        let accepted = &matched.route.config().credentials;
+        with_carriers(raw, |carriers| Ok(self.finder.find(carriers, accepted)?))
     }
 
     pub(super) fn origin_facts(&self, raw: &RawRequest) -> OriginFacts {
@@ -85,4 +83,20 @@ impl Gateway {
             fetch_site: raw.sec_fetch_site().map(FetchSite::read),
         }
     }
+}
+
+/// Shows where `raw` may carry credentials.
+fn with_carriers<T>(
+    raw: &RawRequest,
+    look: impl FnOnce(&Carriers<'_>) -> Result<T, Rejection>,
+) -> Result<T, Rejection> {
+    let protocols: Option<Vec<&str>> = raw
+        .websocket()
+        .map(|handshake| handshake.protocols.iter().map(String::as_str).collect());
+    look(&Carriers {
+        headers: raw.headers(),
+        cookie: &|name| raw.cookies().one(name).map_err(|_| RepeatedCookie),
+        query: raw.query(),
+        websocket: protocols.as_deref(),
+    })
 }

@@ -17,8 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::abort::Abort;
 use super::core::Place;
-use super::deadline::{Abort, Activity, Deadlined, Timeouts};
+use super::deadline::{Activity, Deadlined, Timeouts};
 use super::proxy::announced;
 use super::sending::{self, Sending};
 use super::tls::Certificates;
@@ -183,7 +184,7 @@ impl Door {
         let service = Serve(Rc::new(Served {
             door: Rc::clone(self),
             info,
-            activity,
+            activity: Arc::clone(&activity),
             heads: heads.clone(),
             reset: reset::<S>,
         }));
@@ -195,10 +196,15 @@ impl Door {
             }
         };
         if let Err(error) = outcome {
-            if error.is_parse() || error.is_parse_too_large() {
+            if activity.left_a_head_unfinished() {
                 self.core.gateway().metrics.protocol_errors.inc();
+                tracing::info!(%peer, "a client did not finish its request's head in time");
+            } else if error.is_parse() || error.is_parse_too_large() {
+                self.core.gateway().metrics.protocol_errors.inc();
+                tracing::info!(%peer, %error, "a client's request cannot be read");
+            } else {
+                tracing::debug!(%peer, %error, "a client connection ended");
             }
-            tracing::debug!(%peer, %error, "a client connection ended");
         }
     }
 

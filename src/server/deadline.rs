@@ -19,33 +19,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
-use tokio_rustls::server::TlsStream;
 
+use super::abort::Abort;
 use crate::gateway::{Counts, InProgress};
 use crate::net::gathered;
-
-/// A socket that can be made to end by a reset when it is dropped.
-pub(super) trait Abort {
-    /// From now on dropping it resets the connection.
-    fn abort(&self);
-}
-
-impl Abort for TcpStream {
-    fn abort(&self) {
-        // Where the option is refused the drop still closes the connection.
-        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl Abort for TlsStream<TcpStream> {
-    fn abort(&self) {
-        self.get_ref().0.abort();
-    }
-}
 
 /// Reads in a row after which a connection gives way to the others of its core: one that floods
 /// with frames which cost more to answer than to send would else keep them waiting.
@@ -69,6 +48,7 @@ pub(super) struct Activity {
     in_progress: AtomicUsize,
     served: AtomicBool,
     broken: AtomicBool,
+    unfinished: AtomicBool,
 }
 
 impl Activity {
@@ -79,6 +59,11 @@ impl Activity {
             .store(self.in_progress.load(Relaxed) + 1, Relaxed);
         self.served.store(true, Relaxed);
         InProgress::begun(Arc::clone(self) as _)
+    }
+
+    /// Whether the connection was given up in the middle of a head.
+    pub(super) fn left_a_head_unfinished(&self) -> bool {
+        self.unfinished.load(Relaxed)
     }
 
     /// A response broke off whose end would be the end of the connection.
@@ -110,6 +95,8 @@ pub(super) struct Deadlined<S: Abort> {
     activity: Arc<Activity>,
     timeouts: Timeouts,
     wait: Wait,
+    /// Whether some of the head that is waited for has come.
+    begun: bool,
     read_sleep: Pin<Box<Sleep>>,
     write_sleep: Option<Pin<Box<Sleep>>>,
     /// On HTTP/2 bytes may come at any time; only streams count.
@@ -135,6 +122,7 @@ impl<S: Abort> Deadlined<S> {
             activity,
             timeouts,
             wait: Wait::Head,
+            begun: false,
             read_sleep,
             write_sleep: None,
             multiplexed,
@@ -160,6 +148,7 @@ impl<S: Abort> Deadlined<S> {
         } else {
             Wait::Idle
         };
+        self.begun = wait == Wait::Head && (bytes_came || self.begun);
         if wait == self.wait {
             return;
         }
@@ -221,6 +210,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Deadlined<S> {
         let bytes_came = outcome.is_ready() && buf.filled().len() > before;
         this.rearm(bytes_came);
         if outcome.is_pending() && this.late(cx) {
+            this.activity.unfinished.store(this.begun, Relaxed);
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the client is silent",

@@ -3,6 +3,7 @@
 //! Everything is built and every port is bound before anything is served: a configuration that
 //! cannot be served is an error at start, with every mistake at once.
 
+mod abort;
 mod connection;
 mod control;
 mod core;

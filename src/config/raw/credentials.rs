@@ -116,7 +116,7 @@ const fn remove() -> Forward {
     Forward::Remove
 }
 
-/// Two credentials that prove two identities.
+/// Two credentials that prove two identities. With `prefer_first` the upstream gets none but the first, also where the others say the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Conflict {
@@ -153,7 +153,7 @@ pub enum UnsafeMethods {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cors {
-    /// Whether preflights reach the app, without identity.
+    /// Whether preflights reach the app without a credential, or are requests like any other.
     pub preflight: Preflight,
     /// Origins whose scripts may read a refusal.
     pub origins: Vec<String>,

@@ -28,7 +28,7 @@ pub struct Directory {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DirectorySource {
-    /// A YAML file of records; re-read when it changes.
+    /// A YAML file of records; re-read when it changes. In it `active` left out is true, `account` null.
     File(FileSource),
     /// An SQLite database.
     Sqlite(SqliteSource),

@@ -60,7 +60,7 @@ pub struct File {
     /// Where a request may carry a credential.
     #[serde(default = "one_bearer")]
     pub credentials: Vec<Credential>,
-    /// Two credentials that prove two identities.
+    /// Two credentials that prove two identities. With `prefer_first` the upstream gets none but the first, also where the others say the same.
     #[serde(default)]
     pub conflict: Conflict,
     /// Who may ride on a cookie.
@@ -70,6 +70,7 @@ pub struct File {
     #[serde(default)]
     pub cors: Cors,
     /// The live mapping of users to accounts.
+    #[schemars(example = serde_json::json!({ "source": { "file": { "path": "users.yaml" } } }))]
     pub directory: Directory,
     /// Where revoked tokens are remembered.
     #[serde(default)]
@@ -81,7 +82,7 @@ pub struct File {
     #[serde(default)]
     pub identity: Identity,
     /// The backends.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), example = serde_json::json!([{ "name": "app", "servers": ["http://127.0.0.1:8000"] }]))]
     pub upstreams: Vec<Upstream>,
     /// Which requests go where; left out: one member route `/` to the only upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]

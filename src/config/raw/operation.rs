@@ -54,7 +54,7 @@ pub struct Limits {
     pub uri: Size,
     /// Largest request body; null: unlimited, streamed.
     pub body: Option<Size>,
-    /// Most client connections.
+    /// Most client connections; further ones wait in the system's queue until one ends.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub connections: u32,
     /// Deadline of the TLS handshake, the first byte and a request's head.

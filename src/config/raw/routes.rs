@@ -13,6 +13,7 @@ use super::{Duration, OnMismatch, OnNoAccount, Size};
 pub struct Route {
     /// Which requests it covers.
     #[serde(rename = "match")]
+    #[schemars(example = serde_json::json!({ "path": "/" }))]
     pub matching: RouteMatch,
     /// Who may use it.
     #[serde(default)]

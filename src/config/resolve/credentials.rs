@@ -49,10 +49,11 @@ pub(super) fn credentials(file: &raw::File, cx: &mut Context<'_>) -> Vec<Credent
 }
 
 pub(super) fn origins(
-    raw: &raw::Origins,
+    file: &raw::File,
     credentials: &[Credential],
     cx: &mut Context<'_>,
 ) -> Origins {
+    let raw = &file.origins;
     let at = KeyPath::root().key("origins");
     let check_unsafe_methods = raw.unsafe_methods == raw::UnsafeMethods::Check;
     if !check_unsafe_methods {
@@ -67,6 +68,25 @@ pub(super) fn origins(
                     credential.name
                 ),
                 "write check, or `forward: keep` at that credential",
+            );
+        }
+        let bearer = file
+            .identity
+            .reissue
+            .as_ref()
+            .is_some_and(|raw| raw.also.is_some());
+        let token = credentials
+            .iter()
+            .find(|credential| matches!(credential.place, CredentialPlace::Cookie(_)));
+        if let (true, Some(credential)) = (bearer, token) {
+            // A session is held against Django's CSRF token then; a token in a cookie has none.
+            cx.fault(
+                &at.key("unsafe_methods"),
+                format!(
+                    "the app is to check who rides on the cookie of `{}`, but with `identity.reissue.also` it gets a bearer token, which apps take for proof that no browser attached it",
+                    credential.name
+                ),
+                "write check, or leave `also` out",
             );
         }
     }

@@ -224,6 +224,14 @@ fn reissue(
     let endpoint = match &raw.endpoint {
         None => None,
         Some(path) => match paths::canonical(path) {
+            Ok(_) if path == crate::config::JWKS_PATH => {
+                cx.fault(
+                    &at.key("endpoint"),
+                    format!("`{path}` is where the public keys of assertions stand"),
+                    "write /.well-known/countersign/token",
+                );
+                None
+            }
             Ok(canonical) if !canonical.is_empty() => Some(path.clone()),
             other => {
                 let problem = other.err().unwrap_or_else(|| "it is the root".to_owned());

@@ -60,7 +60,7 @@ fn sections(file: &raw::File, cx: &mut Context<'_>) -> Option<Config> {
     let tenants = tenants::tenants(file, cx);
     let issuers = issuers::issuers(&file.issuers, &file.directory, &tenants, cx);
     let credentials = credentials::credentials(file, cx);
-    let origins = credentials::origins(&file.origins, &credentials, cx);
+    let origins = credentials::origins(file, &credentials, cx);
     let cors = credentials::cors(&file.cors, cx);
     let mut directory = directory::directory(&file.directory, &tenants, &credentials, cx);
     let revocations = revocations::revocations(&file.revocations, directory.as_ref(), cx);

@@ -78,8 +78,16 @@ fn route(
     );
     public_asks_nothing(raw, at, cx);
     who_acts_is_recorded(raw, at, cx);
-    for attribute in raw.attributes.keys() {
-        identity::is_attribute(attribute, &at.key("attributes").key(attribute), cx);
+    for (attribute, values) in &raw.attributes {
+        let at = at.key("attributes").key(attribute);
+        identity::is_attribute(attribute, &at, cx);
+        if matches!(values, raw::Values::Several(values) if values.is_empty()) {
+            cx.fault(
+                &at,
+                "the list is empty: every request would be refused",
+                "name the values that pass",
+            );
+        }
     }
     identity::roles(&raw.roles, &at.key("roles"), cx);
     let upstream = upstream(raw.upstream.as_deref(), file, &at.key("upstream"), cx);

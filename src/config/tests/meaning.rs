@@ -185,6 +185,14 @@ cors: { origins: [a.example.com] } => cors.origins[0] => not an origin
         &with("credentials: []"),
         &[(1, "routes[0].credentials", "no credential is accepted")],
     );
+    let also = "origins: { unsafe_methods: upstream }\n\
+                credentials: [{ cookie: { name: a, forward: keep } }]\n\
+                identity: { reissue: { also: authorization } }";
+    refused(
+        &with(also),
+        &[(8, "origins.unsafe_methods", "gets a bearer token")],
+    );
+    good(&with(&also.replace("upstream", "check")));
     let cookie = "origins: { unsafe_methods: upstream, allowed: [HTTPS://App.example.com:443] }\n\
                   credentials: [{ cookie: { name: a, forward: keep } }]";
     good(&with(cookie));
@@ -265,6 +273,7 @@ assertion: { private_key: x, algorithm: HS256 } => assertion.algorithm => secret
 assertion: { private_key: x, ttl: 0s } => assertion.ttl => zero
 assertion: { private_key: x, header: X-Auth-Roles } => assertion.header => another identity value
 reissue: { issuer: ap, also: authorization } => reissue.issuer => did you mean `app`?
+reissue: { endpoint: /.well-known/countersign/jwks.json } => reissue.endpoint => public keys of assertions
 reissue: { endpoint: token } => reissue.endpoint => does not start with `/`
 reissue: { ids: number } => reissue.ids => `string`
 ",
@@ -340,6 +349,7 @@ match: { path: / }, credentials: [cookie] => credentials[0] => there is no crede
 match: { path: / }, credentials: [] => credentials => no credential is accepted
 match: { path: / }, access: public, roles: [a] => roles => knows nobody
 match: { path: / }, access: public, attributes: { plan: pro } => attributes => knows nobody
+match: { path: / }, attributes: { plan: [] } => attributes.plan => every request would be refused
 match: { path: / }, attributes: { roles: x } => attributes.roles => no attribute
 match: { path: / }, access: public, credentials: [bearer] => credentials => knows nobody
 match: { path: / }, access: public, accounts: { on_mismatch: reject } => accounts => knows nobody

@@ -6,6 +6,9 @@ use http::HeaderName;
 
 use super::{KeyPath, Secret};
 
+/// Where the public keys of assertions stand, on every listener (RFC 8615).
+pub const JWKS_PATH: &str = "/.well-known/countersign/jwks.json";
+
 /// `accounts`, resolved per route.
 #[derive(Debug, Clone)]
 pub struct Accounts {

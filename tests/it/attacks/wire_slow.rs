@@ -38,6 +38,32 @@ fn c23_an_http1_client_that_stops_is_put_out() {
     attack.calm();
 }
 
+/// A connection that says nothing at all is no mistake: browsers open some ahead.
+#[test]
+fn c23_a_head_that_does_not_end_is_counted_and_logged() {
+    let attack = Attack::with(|builder| builder.set("limits", SOON));
+    let counted = || attack.metric("countersign_protocol_errors_total");
+    let mut silent = attack.client();
+    assert!(silent.rest().is_empty());
+    let mut served = attack.client();
+    served.send(&Request::get("/").bearer(&attack.token).bytes());
+    assert_eq!(served.response("GET").status(), 200);
+    assert!((counted() - 0.0).abs() < f64::EPSILON);
+    // The first head of a connection, and a later one.
+    served.send(b"GET / HT");
+    let mut first = attack.client();
+    first.send(b"GET / HTTP/1.1\r\nHost: app.test\r\n");
+    for client in [&mut served, &mut first] {
+        assert!(client.rest().is_empty());
+    }
+    until("both are counted", || counted() > 1.5);
+    attack
+        .scene
+        .gateway
+        .wait_for_log("did not finish its request's head");
+    attack.calm();
+}
+
 #[test]
 fn c23_bytes_one_by_one_do_not_stretch_the_deadline() {
     for listeners in ["[ { address: \"127.0.0.1:{{port}}\" } ]", H2C] {

@@ -117,6 +117,57 @@ fn the_app_may_check_for_itself_where_it_still_sees_the_cookie() {
     }
 }
 
+/// A bearer token is what an app makes no check for.
+#[test]
+fn the_app_cannot_check_what_it_is_given_as_a_bearer() {
+    let builder = configured(
+        Builder::new().upstream(&Recorder::start()),
+        "{ allowed: [], unsafe_methods: upstream }",
+        "keep",
+    )
+    .set(
+        "identity",
+        "{ reissue: { issuer: app, also: authorization } }",
+    );
+    builder.write();
+    let env = builder.env_pairs();
+    let output = countersign(builder.folder(), &env, &["check", "-c", "countersign.yaml"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    let told = output.stderr.contains("origins.unsafe_methods");
+    assert!(told && output.stderr.contains("bearer"), "{output:?}");
+}
+
+/// The gateway itself answers there, so that no app checks.
+#[test]
+fn the_token_endpoint_checks_who_rides_on_a_cookie_in_any_case() {
+    const ENDPOINT: &str = "/.well-known/countersign/token";
+    let scene = Scene::with(|builder| {
+        configured(
+            builder,
+            "{ allowed: [ \"https://web.test\" ], unsafe_methods: upstream }",
+            "keep",
+        )
+        .set(
+            "identity",
+            &format!("{{ reissue: {{ issuer: app, endpoint: {ENDPOINT} }} }}"),
+        )
+    });
+    let cookie = format!("access_token={}", Token::user("5").account("12").signed());
+    let ask = |fields: Fields<'_>| {
+        let request = Request::post(ENDPOINT, b"").header("Cookie", &cookie);
+        let add = |request: Request, (name, value): &(&str, &str)| request.header(name, value);
+        fields.iter().fold(request, add)
+    };
+    for fields in REFUSED {
+        scene.refuses(&ask(fields), 403, "origin_not_allowed");
+    }
+    for fields in ALLOWED {
+        scene.gateway.send(&ask(fields)).expect_status(200);
+    }
+    // The app's own paths stay the app's to check.
+    scene.passes(&sent("POST", REFUSED[0]));
+}
+
 #[test]
 fn the_app_cannot_check_a_cookie_that_it_does_not_see() {
     for forward in ["remove", "reissue"] {

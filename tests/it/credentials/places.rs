@@ -1,6 +1,6 @@
 //! Each place, and what the upstream finds in it: kept, removed, or nothing at all.
 
-use crate::harness::{Request, Scene, Token};
+use crate::harness::{Key, Request, Scene, Token};
 
 fn token() -> String {
     Token::user("5").account("12").signed()
@@ -155,6 +155,78 @@ fn a_public_route_keeps_only_what_is_kept() {
     assert_eq!(seen.header("cookie"), Some(&*cookie));
     assert_eq!(seen.header("x-auth-user-id"), None);
     assert_eq!(seen.header("x-auth-tenant-id"), None);
+}
+
+/// On an optional route too: else a token that no look at the live record would let through reached
+/// the app beside nobody.
+#[test]
+fn what_an_optional_route_does_not_accept_is_removed_where_nobody_acts() {
+    let forged = Token::user("5").account("12").signed_by(&Key::secret(
+        "HS256",
+        "another-secret-of-nobody-0123456789-abcdefgh",
+    ));
+    let expired = Token::user("5").account("12").expires_in(-600).signed();
+    for (accepted, kept) in [("cookie", "cookie"), ("bearer", "authorization")] {
+        let scene = Scene::with(|builder| {
+            builder
+                .set(
+                    "credentials",
+                    "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
+                )
+                .set(
+                    "routes",
+                    &format!("[ {{ match: {{ path: / }}, access: optional, credentials: [{accepted}], upstream: app }} ]"),
+                )
+        });
+        for sent in [&token(), &forged, &expired] {
+            let request = match accepted {
+                "cookie" => Request::get("/")
+                    .bearer(sent)
+                    .header("Cookie", "theme=dark"),
+                _ => {
+                    Request::get("/").header("Cookie", &format!("theme=dark; access_token={sent}"))
+                }
+            };
+            let (_, seen, _) = scene.passes_as(&request, "optional_anonymous");
+            assert_eq!(seen.header("authorization"), None, "{accepted}");
+            assert_eq!(seen.header("cookie"), Some("theme=dark"), "{accepted}");
+            assert_eq!(seen.header("x-auth-user-id"), None);
+        }
+        // What the route accepts is as it was.
+        let request = match accepted {
+            "cookie" => Request::get("/").header("Cookie", &format!("access_token={}", token())),
+            _ => Request::get("/").bearer(&token()),
+        };
+        let (_, seen) = scene.passes(&request);
+        assert_eq!(seen.header("x-auth-user-id"), Some("5"));
+        assert!(seen.header(kept).is_some(), "{kept}");
+    }
+}
+
+#[test]
+fn a34_one_place_holds_one_credential_whatever_the_route_accepts() {
+    let scene = Scene::with(|builder| {
+        builder
+            .set(
+                "credentials",
+                "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
+            )
+            .set(
+                "routes",
+                "[ { match: { path: /open }, access: public, upstream: app },
+  { match: { path: /free }, access: optional, credentials: [bearer], upstream: app },
+  { match: { path: / }, access: member, credentials: [bearer], upstream: app } ]",
+            )
+    });
+    let twice = format!("access_token={}; access_token=evil", token());
+    for path in ["/open", "/free", "/", "/api"] {
+        let request = Request::get(path).bearer(&token()).header("Cookie", &twice);
+        scene.refuses(&request, 400, "ambiguous_request");
+    }
+    scene.upstream.assert_untouched();
+    // The same value twice, and other cookies, say one thing.
+    let same = format!("a=1; access_token={0}; a=2; access_token={0}", token());
+    scene.passes(&Request::get("/open").header("Cookie", &same));
 }
 
 #[test]

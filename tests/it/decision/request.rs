@@ -165,7 +165,10 @@ fn d8_trace_and_connect_are_refused() {
     let token = Token::user("5").account("12").signed();
     let trace = Request::new("TRACE", "/").bearer(&token);
     let response = scene.gateway.send(&trace);
-    assert!([400, 405].contains(&response.status()), "{response:?}");
+    assert_eq!(response.status(), 405, "{response:?}");
+    // RFC 9110, section 15.5.6.
+    let allow = response.header("allow").unwrap_or_default();
+    assert!(allow.contains("GET") && !allow.contains("TRACE"), "{allow}");
     let connect = Request::new("CONNECT", "app.test:80").bearer(&token);
     let response = scene.gateway.send(&connect);
     assert!([400, 404, 405].contains(&response.status()), "{response:?}");

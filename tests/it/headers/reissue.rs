@@ -228,6 +228,16 @@ fn the_token_endpoint_asks_for_a_credential() {
 }
 
 #[test]
+fn an_id_that_is_no_integer_is_unfit_where_the_app_wants_integers() {
+    let scene = bearer_scene(&format!(", ids: integer, endpoint: {ENDPOINT}"));
+    let token = Token::user("none").signed();
+    scene.refuses(&Request::get("/").bearer(&token), 403, "identity_unsafe");
+    let ask = Request::post(ENDPOINT, b"").bearer(&token);
+    scene.refuses(&ask, 403, "identity_unsafe");
+    scene.upstream.assert_untouched();
+}
+
+#[test]
 fn without_an_endpoint_the_path_is_the_upstreams() {
     let scene = bearer_scene("");
     let request = Request::new("POST", ENDPOINT)
