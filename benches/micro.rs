@@ -329,6 +329,7 @@ fn decide(bencher: Bencher<'_, '_>) {
     let ask = Ask {
         tenant,
         presented,
+        host: None,
         origin: OriginFacts::default(),
         csrf: None,
     };

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
+use smol_str::SmolStr;
 
 use super::denial::Denial;
 use super::origin::{self, OriginFacts};
-use super::principal::{Grant, Principal};
+use super::principal::{Grant, Grounds, Principal};
 use super::proof::VerifiedCredential;
 use super::session::Sessions;
 use super::standing::{Unpushed, narrow};
@@ -34,6 +35,8 @@ pub struct Ask {
     pub tenant: TenantAnswer,
     /// What it carries.
     pub presented: Presented,
+    /// The host, where a look-up says whose it is.
+    pub host: Option<SmolStr>,
     /// Where it comes from.
     pub origin: OriginFacts,
     /// What Django's CSRF check would look at; for requests with a session and an unsafe method.
@@ -58,7 +61,7 @@ pub struct Evidence {
 pub struct Authenticator {
     pub(super) verifier: Arc<Verifier>,
     pub(super) directory: Arc<Directory>,
-    tenants: Arc<Tenants>,
+    pub(super) tenants: Arc<Tenants>,
     pub(super) revocations: Arc<Revocations>,
     /// The issuers, by index, of whose tokens the app's blacklist is asked.
     pub(super) blacklist: BTreeSet<usize>,
@@ -149,8 +152,8 @@ impl Authenticator {
         if rests_on_cookie && !origin::may_ride(checks, &ask.origin) {
             return Err(Denial::OriginNotAllowed);
         }
-        if rests_on_cookie && !route.is_endpoint() {
-            self.check_csrf(&verified, ask)?;
+        if rests_on_cookie && (self.sessions_as_bearer || route.is_endpoint()) {
+            Self::check_csrf(&verified, ask)?;
         }
 
         // Step 5: the credential speaks for this tenant.
@@ -175,10 +178,15 @@ impl Authenticator {
             .establish(&tenant, acting, route, evidence, trace)
             .await?;
         self.refuse_revoked(&tenant, acting, Some(principal.user()), now)?;
-        self.same_live_user(&verified, &principal, route).await?;
+        let beside = verified.get(1..).unwrap_or_default();
+        self.same_live_user(beside, &principal, route).await?;
         if let Some(lease) = lease {
-            narrow(lease, principal.binding(), acting);
+            narrow(lease, principal.binding(), &verified);
         }
+        let mut beside = verified;
+        beside.remove(0);
+        let host = ask.host.clone();
+        let principal = principal.on(Grounds { beside, host });
         Ok(Grant::Member(Arc::clone(route), principal))
     }
 
@@ -207,14 +215,14 @@ impl Authenticator {
 
     /// Credentials beside the acting one must by themselves lead to the same live user and account,
     /// also where they went through another look-up, and must speak for the same tenant.
-    async fn same_live_user(
+    pub(super) async fn same_live_user(
         &self,
-        verified: &[Arc<VerifiedCredential>],
+        beside: &[Arc<VerifiedCredential>],
         principal: &Principal,
         route: &Route,
     ) -> Result<(), Denial> {
         let ignored = self.conflict == Conflict::PreferFirst;
-        for other in verified.iter().skip(1) {
+        for other in beside {
             if ignored {
                 // It decides nothing, but a session that is dead refuses like any bad credential.
                 if other.session().is_some() {

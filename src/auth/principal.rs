@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::account::{self, LiveAccount};
 use super::denial::Denial;
 use super::proof::VerifiedCredential;
@@ -25,6 +27,17 @@ pub struct Principal {
     stale: bool,
     verified: Arc<VerifiedCredential>,
     binding: Arc<Binding>,
+    grounds: Grounds,
+}
+
+/// What a decision rests on beside the acting credential and its live record; a stream that stays open
+/// is held against it again.
+#[derive(Debug, Clone, Default)]
+pub struct Grounds {
+    /// The other credentials of the request, each of which must stay good.
+    pub beside: Vec<Arc<VerifiedCredential>>,
+    /// The host, where a look-up says whose it is.
+    pub host: Option<SmolStr>,
 }
 
 impl Principal {
@@ -75,9 +88,22 @@ impl Principal {
             stale: acting.stale,
             verified,
             binding,
+            grounds: Grounds::default(),
         };
         principal.meets(route)?;
         Ok(principal)
+    }
+
+    /// Notes what else it rests on.
+    pub(super) fn on(mut self, grounds: Grounds) -> Self {
+        self.grounds = grounds;
+        self
+    }
+
+    /// What else it rests on.
+    #[must_use]
+    pub const fn grounds(&self) -> &Grounds {
+        &self.grounds
     }
 
     /// Step 7: what the route asks of the live record, and that every id fits a header.

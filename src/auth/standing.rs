@@ -3,49 +3,60 @@
 //! With the same rules as a request, and the live record of that moment: the answer has to stay the
 //! same user, account and tenant.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use smol_str::SmolStr;
 
 use super::decide::{Authenticator, Evidence};
 use super::denial::Denial;
 use super::principal::Principal;
 use super::proof::VerifiedCredential;
-use super::session::LiveSession;
 use crate::config::Config;
 use crate::directory::{Binding, Lease};
 use crate::ids::{AccountId, TenantId, UserId};
+use crate::reason::Reason;
 use crate::route::Route;
 use crate::telemetry::{Trace, UnixTime};
 
-/// What an open stream stands on: the answer that must stay the same.
+/// What an open stream stands on: the answer that must stay the same, and what it rests on.
 #[derive(Debug)]
 pub struct Standing {
     tenant: TenantId,
     user: UserId,
     account: Option<AccountId>,
-    verified: Arc<VerifiedCredential>,
+    /// The acting credential, and those beside it.
+    credentials: Vec<Arc<VerifiedCredential>>,
     binding: Arc<Binding>,
     route: Arc<Route>,
+    host: Option<SmolStr>,
+    /// Whether a look-up names the tenant of its host; asked when it is first decided again.
+    host_speaks: Cell<Option<bool>>,
 }
 
 impl Standing {
     /// What `principal` stands on.
     #[must_use]
     pub fn of(principal: &Principal, route: &Arc<Route>) -> Self {
+        let grounds = principal.grounds();
+        let acting = std::iter::once(principal.verified());
         Self {
             tenant: principal.tenant().clone(),
             user: principal.user().clone(),
             account: principal.account().cloned(),
-            verified: Arc::clone(principal.verified()),
+            credentials: acting.chain(&grounds.beside).cloned().collect(),
             binding: Arc::clone(principal.binding()),
             route: Arc::clone(route),
+            host: grounds.host.clone(),
+            host_speaks: Cell::new(None),
         }
     }
 
     /// Narrows a lease to what this rests on.
     pub fn narrow(&self, lease: &mut Lease) {
-        narrow(lease, &self.binding, &self.verified);
+        narrow(lease, &self.binding, &self.credentials);
     }
 
     /// The tenant that its lease is registered for.
@@ -54,10 +65,20 @@ impl Standing {
         &self.tenant
     }
 
-    /// The credential it rests on.
+    /// When the first of its credentials ends of itself, and how that is called.
     #[must_use]
-    pub const fn verified(&self) -> &Arc<VerifiedCredential> {
-        &self.verified
+    pub fn ends(&self) -> (UnixTime, Reason) {
+        let end = |credential: &Arc<VerifiedCredential>| {
+            let reason = if credential.session().is_some() {
+                Reason::SessionExpired
+            } else {
+                Reason::TokenExpired
+            };
+            (credential.ends(), reason)
+        };
+        let ends = self.credentials.iter().map(end);
+        ends.min_by_key(|(time, _)| *time)
+            .unwrap_or((UnixTime::from_secs(0), Reason::TokenExpired))
     }
 }
 
@@ -66,36 +87,68 @@ impl Authenticator {
     /// another user, account or tenant.
     pub async fn still_stands(&self, standing: &Standing, now: UnixTime) -> Result<bool, Denial> {
         let mut evidence = Evidence::default();
-        let (tenant, verified) = (&standing.tenant, &standing.verified);
-        self.speaks_for(verified, tenant)?;
-        self.still_alive(verified, now).await?;
-        self.refuse_revoked(tenant, verified, Some(&standing.user), now)?;
-        if self.asks_blacklist(verified) {
-            self.refuse_blacklisted(tenant, verified).await?;
+        let tenant = &standing.tenant;
+        if !self.still_its_tenant(standing).await? {
+            return Ok(false);
+        }
+        let Some((acting, beside)) = standing.credentials.split_first() else {
+            return Ok(false);
+        };
+        self.speaks_for(acting, tenant)?;
+        for (index, credential) in standing.credentials.iter().enumerate() {
+            if let Some(token) = credential.token() {
+                self.verifier.still_trusted(token)?;
+            }
+            self.still_alive(credential, now).await?;
+            let user = Some(&standing.user).filter(|_| index == 0);
+            self.refuse_revoked(tenant, credential, user, now)?;
+            if self.asks_blacklist(credential) {
+                self.refuse_blacklisted(tenant, credential).await?;
+            }
         }
         let principal = self
             .establish(
                 tenant,
-                verified,
+                acting,
                 &standing.route,
                 &mut evidence,
                 &mut Trace::off(),
             )
             .await?;
+        self.same_live_user(beside, &principal, &standing.route)
+            .await?;
         Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
+    }
+
+    /// Whether the tenant still is one, and its host still leads to it. Of a host that no look-up knew
+    /// something else named the tenant, which cannot change while the stream is open.
+    async fn still_its_tenant(&self, standing: &Standing) -> Result<bool, Denial> {
+        let tenant = &standing.tenant;
+        self.tenants.still_exists(tenant).await?;
+        let Some(host) = &standing.host else {
+            return Ok(true);
+        };
+        let leads = self.tenants.of_domain(host).await?;
+        if leads.iter().any(|found| found != tenant) {
+            return Ok(false);
+        }
+        let speaks = !leads.is_empty();
+        let spoke = standing.host_speaks.replace(Some(speaks));
+        Ok(speaks || spoke != Some(true))
     }
 
     /// How long a stream may rest on its answer before it is decided again: no longer than a request
     /// would rest on it.
     #[must_use]
     pub fn life(&self, standing: &Standing) -> Duration {
-        let verified = &standing.verified;
-        let unpushed = if verified.session().is_some() {
-            self.unpushed.sessions.contains(&verified.credential())
-        } else {
-            self.unpushed.blacklist && self.asks_blacklist(verified)
+        let unpushed = |credential: &Arc<VerifiedCredential>| {
+            if credential.session().is_some() {
+                self.unpushed.sessions.contains(&credential.credential())
+            } else {
+                self.unpushed.blacklist && self.asks_blacklist(credential)
+            }
         };
-        if unpushed {
+        if standing.credentials.iter().any(unpushed) {
             self.directory.life_unpushed()
         } else {
             self.directory.life()
@@ -125,7 +178,18 @@ impl Unpushed {
     }
 }
 
-/// Narrows a lease to what a decision rests on.
-pub(super) fn narrow(lease: &mut Lease, binding: &Binding, acting: &VerifiedCredential) {
-    lease.narrow(binding, acting.session().map(LiveSession::key));
+/// Narrows a lease to what a decision rests on: the acting credential is the first.
+pub(super) fn narrow(
+    lease: &mut Lease,
+    binding: &Binding,
+    credentials: &[Arc<VerifiedCredential>],
+) {
+    let sessions = credentials
+        .iter()
+        .filter_map(|credential| Some(credential.session()?.key()));
+    let subjects = credentials
+        .iter()
+        .skip(1)
+        .map(|credential| credential.user());
+    lease.narrow(binding, subjects, sessions);
 }

@@ -133,15 +133,14 @@ impl Authenticator {
             .map_err(|unusable| refused(unusable, credential))
     }
 
-    /// Django's own CSRF check, where it will not make it: a session that becomes a bearer token.
+    /// Django's own CSRF check, where it will not make it: a session that becomes a bearer token, for
+    /// the app or, at the token endpoint, for the client.
     pub(super) fn check_csrf(
-        &self,
         verified: &[Arc<VerifiedCredential>],
         ask: &Ask,
     ) -> Result<(), Denial> {
         let session = verified.iter().find_map(|credential| credential.session());
-        let (Some(session), Some(facts), true) = (session, &ask.csrf, self.sessions_as_bearer)
-        else {
+        let (Some(session), Some(facts)) = (session, &ask.csrf) else {
             return Ok(());
         };
         let mut facts = facts.clone();

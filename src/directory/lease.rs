@@ -147,13 +147,21 @@ impl Directory {
 }
 
 impl Lease {
-    /// Narrows the lease to what the decision rests on: the user, every account that the row names,
-    /// and the session, where one proves the user. Nothing is missed meanwhile: it listens to the new
-    /// before it leaves the old.
-    pub fn narrow(&mut self, binding: &Binding, session: Option<&str>) {
+    /// Narrows the lease to what the decision rests on: the user, every account that the row names, the
+    /// `subjects` of other credentials, and the sessions (by their keys) that prove the user. Nothing is
+    /// missed meanwhile: it listens to the new before it leaves the old.
+    pub fn narrow<'a>(
+        &mut self,
+        binding: &'a Binding,
+        subjects: impl IntoIterator<Item = &'a UserId>,
+        sessions: impl IntoIterator<Item = &'a str>,
+    ) {
         let mut scopes = vec![Scope::User(binding.user().clone())];
-        if binding.subject() != binding.user() {
-            scopes.push(Scope::User(binding.subject().clone()));
+        for subject in std::iter::once(binding.subject()).chain(subjects) {
+            let scope = Scope::User(subject.clone());
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
         }
         for account in binding.account().into_iter().chain(binding.memberships()) {
             let scope = Scope::Account(account.clone());
@@ -161,7 +169,8 @@ impl Lease {
                 scopes.push(scope);
             }
         }
-        scopes.extend(session.map(|key| Scope::Session(self.hasher.hash_one(key))));
+        let session = |key: &str| Scope::Session(self.hasher.hash_one(key));
+        scopes.extend(sessions.into_iter().map(session));
         self.listen_to(scopes);
     }
 

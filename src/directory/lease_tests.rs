@@ -77,7 +77,7 @@ fn e12_what_happens_before_the_wait_is_not_lost() {
     let leases = Leases::default();
     let mut lease = leases.register(&tenant("a"));
     leases.tell(&user_changed("a", "5"));
-    lease.narrow(&binding("5"), None);
+    lease.narrow(&binding("5"), [], []);
     assert!(told(&mut lease));
     leases.tell(&user_changed("a", "5"));
     leases.tell(&user_changed("a", "5"));
@@ -89,7 +89,7 @@ fn e12_what_happens_before_the_wait_is_not_lost() {
 fn narrowed_it_hears_of_its_user_and_every_account_of_the_row() {
     let leases = Leases::default();
     let mut lease = leases.register(&tenant("a"));
-    lease.narrow(&binding("bob@example.com"), None);
+    lease.narrow(&binding("bob@example.com"), [], []);
     for what in [
         user_changed("a", "5"),
         user_changed("a", "bob@example.com"),
@@ -116,8 +116,8 @@ fn narrowed_it_hears_of_its_user_and_every_account_of_the_row() {
 fn narrowed_it_hears_of_its_own_session_and_of_no_other() {
     let leases = Leases::default();
     let (mut with, mut without) = (leases.register(&tenant("a")), leases.register(&tenant("a")));
-    with.narrow(&binding("5"), Some("k"));
-    without.narrow(&binding("5"), None);
+    with.narrow(&binding("5"), [], ["k"]);
+    without.narrow(&binding("5"), [], []);
     let ended = |of: &str, key: &str| Invalidation::Session {
         tenant: tenant(of),
         key: key.into(),
@@ -138,7 +138,7 @@ fn nothing_is_kept_of_a_dropped_lease() {
         .map(|n| leases.register(&tenant(&format!("t{}", n % 7))))
         .collect();
     for lease in held.iter_mut().step_by(2) {
-        lease.narrow(&binding("5"), None);
+        lease.narrow(&binding("5"), [], []);
     }
     drop(held);
     for shard in leases.shards.iter() {

@@ -295,7 +295,7 @@ async fn e12_a_lease_hears_of_a_change_and_then_sees_it() {
         &"default".into(),
         &UserId::parse("5").unwrap(),
     );
-    lease.narrow(&row.unwrap(), None);
+    lease.narrow(&row.unwrap(), [], []);
     directory.invalidate(&user("a", "5")).await;
     lease.changed().await;
     assert!(

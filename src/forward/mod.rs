@@ -54,6 +54,8 @@ impl ForwardError {
             // An id that is no integer where the app's tokens have integers is as unfit as one that
             // fits into no header.
             Self::Identity(_) | Self::Mint(MintError::NotAnInteger(_)) => Reason::IdentityUnsafe,
+            // Its last fraction of a second, or within the leeway at the endpoint.
+            Self::Mint(MintError::Expired) => Reason::TokenExpired,
             Self::Place(_) | Self::Mint(_) | Self::Target => Reason::InternalError,
         }
     }

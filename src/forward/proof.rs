@@ -1,7 +1,7 @@
 //! What the upstream can check: the credential, a fresh token, the signed assertion.
 //!
-//! Once somebody acts, only places that the route accepts keep what the client sent; and nothing
-//! here proves anybody but the granted principal.
+//! Only places that the route accepts keep what the client sent, and on public routes those that keep it
+//! everywhere; nothing here proves anybody but the granted principal.
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ impl Forwarder {
         if !wanted {
             return Ok(None);
         }
-        let sign = || reissuer.mint(&reissue_source(principal), now);
+        let sign = || reissuer.mint(&reissue_source(principal, false), now);
         minted.reissued(principal, now, sign).map(Some)
     }
 
@@ -147,9 +147,9 @@ impl Forwarder {
     }
 }
 
-/// What a fresh token for `principal` is made from.
+/// What a fresh token for `principal` is made from; `exchanged` where a client gets it.
 #[must_use]
-pub fn reissue_source(principal: &Principal) -> ReissueSource<'_> {
+pub fn reissue_source(principal: &Principal, exchanged: bool) -> ReissueSource<'_> {
     ReissueSource {
         token: principal.verified().token().map(|token| &**token),
         tenant: principal.tenant(),
@@ -159,5 +159,6 @@ pub fn reissue_source(principal: &Principal) -> ReissueSource<'_> {
             .verified()
             .session()
             .map(crate::auth::LiveSession::ends),
+        exchanged,
     }
 }

@@ -82,7 +82,7 @@ impl Gateway {
             return Err(defect());
         };
         let (token, expires) = reissuer
-            .mint(&reissue_source(principal), now)
+            .mint(&reissue_source(principal, true), now)
             .map_err(ForwardError::from)?;
         let body = json!({
             "access_token": token.expose(),

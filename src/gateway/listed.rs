@@ -4,12 +4,15 @@
 //! ends it. The list says who is connected; it decides nothing.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use smol_str::SmolStr;
+use tokio::time::sleep;
 
 use crate::auth::Grant;
 use crate::ids::{AccountId, TenantId, UserId};
@@ -44,6 +47,16 @@ pub struct OpenStream {
     /// When its credential ends.
     expires: Option<String>,
     client: IpAddr,
+}
+
+/// How long an exchange that is no WebSocket goes on before it is on the list.
+const SHOWN: Duration = Duration::from_secs(1);
+
+/// Calls `enter` when an exchange under a lease has gone on for a second, and keeps what it gives.
+pub(super) async fn shown<T>(enter: impl FnOnce() -> T) -> Infallible {
+    sleep(SHOWN).await;
+    let _listed = enter();
+    std::future::pending().await
 }
 
 /// What is asked of the list.

@@ -7,6 +7,7 @@
 
 mod answer;
 mod case;
+mod closing;
 mod components;
 mod cookies;
 mod endpoints;
@@ -336,12 +337,13 @@ impl Gateway {
         } else {
             self.find(&raw, &matched)?
         };
-        self.note_subprotocol(&raw, &presented, case);
+        self.note_subprotocol(&raw, case);
         let streams = raw.websocket().is_some();
         let csrf = self.csrf_facts(&raw, &presented);
         let ask = Ask {
             tenant,
             presented,
+            host: self.tenants.asked_host(&raw),
             origin: self.origin_facts(&raw),
             csrf,
         };
@@ -369,6 +371,7 @@ impl Gateway {
         }
         let forward =
             clean.authorize(&grant, &ask.presented, &self.forwarder, &memory.minted, now)?;
+        Self::keep_subprotocol_unless_offered(&forward, case);
         Ok(Decided {
             matched,
             grant,

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{Case, Gateway};
 use crate::auth::{Grant, Principal};
-use crate::config::{CredentialPlace, Echo, ForwardCredential};
-use crate::credential::Presented;
+use crate::config::{CredentialPlace, Echo};
+use crate::forward::ForwardRequest;
 use crate::forward::guard;
 use crate::reason::Reason;
 use crate::reject::Rejection;
@@ -70,32 +70,33 @@ impl Gateway {
         }
     }
 
-    /// Remembers which subprotocol to select where the upstream is not offered the one that carried
-    /// the token: a browser fails the handshake when none is selected.
-    pub(super) fn note_subprotocol(
-        &self,
-        raw: &RawRequest,
-        presented: &Presented,
-        case: &mut Case,
-    ) {
+    /// Remembers which subprotocol carries a token.
+    pub(super) fn note_subprotocol(&self, raw: &RawRequest, case: &mut Case) {
         let Some(handshake) = raw.websocket() else {
             return;
         };
-        for token in presented.tokens() {
-            let Some(credential) = self.credentials.get(token.credential) else {
-                continue;
-            };
-            let CredentialPlace::WebSocketProtocol(prefix) = &credential.place else {
-                continue;
-            };
-            if credential.forward == ForwardCredential::Keep {
-                continue;
-            }
-            let offered = handshake
-                .protocols
-                .iter()
-                .find(|offered| offered.starts_with(prefix.as_str()));
-            case.subprotocol = offered.and_then(|offered| HeaderValue::from_str(offered).ok());
+        let is_place = |offered: &&String| {
+            self.credentials.iter().any(|credential| {
+                matches!(&credential.place, CredentialPlace::WebSocketProtocol(prefix) if offered.starts_with(prefix.as_str()))
+            })
+        };
+        let offered = handshake.protocols.iter().find(is_place);
+        case.subprotocol = offered.and_then(|offered| HeaderValue::from_str(offered).ok());
+    }
+
+    /// It is to be selected where the upstream is not offered it and selects none: a browser fails the
+    /// handshake when none is selected.
+    pub(super) fn keep_subprotocol_unless_offered(forward: &ForwardRequest, case: &mut Case) {
+        let Some(protocol) = &case.subprotocol else {
+            return;
+        };
+        let lines = forward.head().headers.get_all(SEC_WEBSOCKET_PROTOCOL);
+        let offered = lines.iter().any(|line| {
+            let mut offered = line.as_bytes().split(|byte| *byte == b',');
+            offered.any(|offered| offered.trim_ascii() == protocol.as_bytes())
+        });
+        if offered {
+            case.subprotocol = None;
         }
     }
 

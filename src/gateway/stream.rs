@@ -18,8 +18,9 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::closing::{code, is_silence};
 use super::events::{is_event_stream, is_short, without_lease};
-use super::listed::{Kind, Tag};
+use super::listed::{Kind, Tag, shown};
 use super::{Core, Decided, InProgress, ResponseBody};
 use crate::audit::Line;
 use crate::auth::{Grant, Standing};
@@ -32,8 +33,8 @@ use crate::upstream::{
     self, EndedBy, StreamEnd, TunnelOptions, UpstreamBody, UpstreamError, Watch,
 };
 
-/// How long an ordinary exchange may take before it counts as a stream.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an ordinary exchange may take before it is under a lease.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Pause between two attempts while the directory does not answer.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -63,13 +64,17 @@ where
         return Ok(answer.await?);
     };
     let (standing, held) = (Standing::of(principal, route), AtomicBool::new(false));
-    let _listed = core.gateway.open_streams.enter(Kind::Request, tag(), grant);
+    let enter = || core.gateway.open_streams.enter(Kind::Request, tag(), grant);
     // Boxed: rare, and its future would be a large part of every request's.
-    let end = Box::pin(ended(core, &standing, None, &held));
+    let (end, listed) = (
+        Box::pin(ended(core, &standing, None, &held)),
+        Box::pin(shown(enter)),
+    );
     tokio::select! {
         biased;
         (_, reason) = end => Err(Rejection::of(reason, "the grant ended before the upstream answered")),
         sent = &mut answer => Ok(sent?),
+        never = listed => match never {},
     }
 }
 
@@ -115,11 +120,7 @@ async fn ended(
         tokio::select! {
             biased;
             () = at(expiry) => {
-                let reason = if standing.verified().session().is_some() {
-                    Reason::SessionExpired
-                } else {
-                    Reason::TokenExpired
-                };
+                let (_, reason) = standing.ends();
                 return (StreamEnd { code: 4401, reason: reason.code() }, reason);
             }
             () = at(life) => return (going_away("max_lifetime"), Reason::Draining),
@@ -146,16 +147,16 @@ async fn ended(
                     Reason::AccountMismatch,
                 );
             }
-            Err(denial) if denial.reason() == Reason::DirectoryUnavailable => {
+            Err(denial) if is_silence(denial.reason()) => {
                 // Silence is no answer; it is bounded like every other one.
                 let since = *unanswered.get_or_insert_with(Instant::now);
                 if since.elapsed() >= gateway.patience {
                     return (
                         StreamEnd {
                             code: 1013,
-                            reason: "directory_unavailable",
+                            reason: denial.reason().code(),
                         },
-                        Reason::DirectoryUnavailable,
+                        denial.reason(),
                     );
                 }
                 next = Instant::now() + RETRY;
@@ -185,26 +186,14 @@ const fn going_away(reason: &'static str) -> StreamEnd {
     StreamEnd { code: 1001, reason }
 }
 
-/// 4401 asks the client for another credential, 4403 tells it that none will do.
-const fn code(reason: Reason) -> u16 {
-    match reason {
-        Reason::TokenExpired
-        | Reason::TokenRevoked
-        | Reason::SessionInvalid
-        | Reason::SessionExpired
-        | Reason::UserUnknown => 4401,
-        _ => 4403,
-    }
-}
-
-/// When the credential of a stream expires, on the monotonic clock of now.
+/// When the first credential of a stream expires, on the monotonic clock of now.
 fn expiry(core: &Core, standing: &Standing) -> Option<Instant> {
     if !core.gateway.streams.close_on_expiry {
         return None;
     }
     let left = Clock
         .now()
-        .map(|now| standing.verified().ends().since(now))
+        .map(|now| standing.ends().0.since(now))
         .unwrap_or_default();
     Instant::now().checked_add(left)
 }
@@ -324,16 +313,25 @@ pub(super) fn watch_body(
         let (core, watched) = (Rc::clone(core), Rc::clone(&watched));
         async move {
             sleep(PATIENCE).await;
-            watched.is_stream.set(true);
-            core.gateway.metrics.streams.inc();
-            let _counted = Counted(Rc::clone(&core));
-            let _listed = core.gateway.open_streams.enter(kind, tag, &grant);
-            let pending = AtomicBool::new(false);
-            let (_, reason) = if endless {
-                ended_or_drained(&core, &standing, None, &pending).await
-            } else {
-                ended(&core, &standing, None, &pending).await
+            let enter = || {
+                watched.is_stream.set(true);
+                let listed = core.gateway.open_streams.enter(kind, tag, &grant);
+                (Counted::new(Rc::clone(&core)), listed)
             };
+            let pending = AtomicBool::new(false);
+            let end = async {
+                if endless {
+                    ended_or_drained(&core, &standing, None, &pending).await
+                } else {
+                    ended(&core, &standing, None, &pending).await
+                }
+            };
+            let reason = tokio::select! {
+                biased;
+                (_, reason) = end => reason,
+                never = shown(enter) => match never {},
+            };
+            watched.is_stream.set(true);
             watched.reason.set(Some(reason));
             scissors.now();
         }
@@ -356,6 +354,7 @@ pub(super) fn watch_body(
 
 struct Watched {
     reason: Cell<Option<Reason>>,
+    /// Whether it gets a line at its end.
     is_stream: Cell<bool>,
 }
 
@@ -368,6 +367,13 @@ fn tag(line: &Line) -> Tag {
 
 /// A stream that is counted as long as this lives.
 struct Counted(Rc<Core>);
+
+impl Counted {
+    fn new(core: Rc<Core>) -> Self {
+        core.gateway.metrics.streams.inc();
+        Self(core)
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {

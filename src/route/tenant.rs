@@ -7,6 +7,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use crate::config::{self, KnownTenants, TenantSource};
 use crate::directory::{Directory, DirectoryError};
 use crate::ids::TenantId;
@@ -74,6 +76,7 @@ pub struct Tenants {
     /// Whether a tenant is a schema of a database, so that the database's own schemas are none.
     schemas: bool,
     asks_credential: bool,
+    asks_domains: bool,
 }
 
 impl Tenants {
@@ -105,6 +108,10 @@ impl Tenants {
             directory,
             schemas,
             asks_credential,
+            asks_domains: config
+                .sources
+                .iter()
+                .any(|source| matches!(source, TenantSource::Domain { .. })),
         }
     }
 
@@ -151,7 +158,8 @@ impl Tenants {
                 None => named = Some((tenant, word)),
             }
         }
-        match named {
+        // What the client chooses is nobody's tenant where no token has to agree.
+        match named.filter(|(_, word)| needed || *word != "header") {
             Some((tenant, word)) => {
                 self.exists(&tenant, needed, word).await?;
                 Ok(TenantAnswer::Named(tenant))
@@ -181,6 +189,32 @@ impl Tenants {
             }
         }
         Ok(answers)
+    }
+
+    /// The host of `raw`, where a look-up says whose it is.
+    #[must_use]
+    pub fn asked_host(&self, raw: &RawRequest) -> Option<SmolStr> {
+        self.asks_domains.then(|| raw.host().name().into())
+    }
+
+    /// The tenants that look-ups have for a host.
+    pub async fn of_domain(&self, host: &str) -> Result<Vec<TenantId>, TenantError> {
+        let mut found = Vec::new();
+        for source in &self.config.sources {
+            if let TenantSource::Domain { query } = source {
+                found.extend(self.directory.tenant_of_domain(query, host).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the tenant of a stream still is one.
+    pub async fn still_exists(&self, tenant: &TenantId) -> Result<(), TenantError> {
+        if self.config.default.as_ref() == Some(tenant) {
+            // Nobody asked whether it exists when it was taken.
+            return Ok(());
+        }
+        self.exists(tenant, true, "stream").await
     }
 
     /// The tenant that a credential names, where no source spoke; the default where it names none.

@@ -2,6 +2,7 @@
 //! for too long, breaks, or the process drains.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -199,7 +200,7 @@ impl Door {
             if activity.left_a_head_unfinished() {
                 self.core.gateway().metrics.protocol_errors.inc();
                 tracing::info!(%peer, "a client did not finish its request's head in time");
-            } else if error.is_parse() || error.is_parse_too_large() {
+            } else if is_unreadable(&error) {
                 self.core.gateway().metrics.protocol_errors.inc();
                 tracing::info!(%peer, %error, "a client's request cannot be read");
             } else {
@@ -272,6 +273,14 @@ impl Door {
         }
         connection.await
     }
+}
+
+/// Whether the connection ended because what the client sent cannot be read as HTTP.
+fn is_unreadable(error: &hyper::Error) -> bool {
+    let http2 = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
+    error.is_parse() || error.is_parse_too_large() || http2.is_some_and(h2::Error::is_library)
 }
 
 /// The service that hyper calls for each request of a connection.

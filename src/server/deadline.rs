@@ -46,7 +46,8 @@ pub(super) struct Timeouts {
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     in_progress: AtomicUsize,
-    served: AtomicBool,
+    /// How many requests have begun, each of which ends a head.
+    served: AtomicUsize,
     broken: AtomicBool,
     unfinished: AtomicBool,
 }
@@ -57,7 +58,8 @@ impl Activity {
         // Read and written one after the other: nobody else does in between.
         self.in_progress
             .store(self.in_progress.load(Relaxed) + 1, Relaxed);
-        self.served.store(true, Relaxed);
+        self.served
+            .store(self.served.load(Relaxed).wrapping_add(1).max(1), Relaxed);
         InProgress::begun(Arc::clone(self) as _)
     }
 
@@ -95,8 +97,10 @@ pub(super) struct Deadlined<S: Abort> {
     activity: Arc<Activity>,
     timeouts: Timeouts,
     wait: Wait,
-    /// Whether some of the head that is waited for has come.
+    /// Whether some of the head that is waited for has come; HTTP/1 only.
     begun: bool,
+    /// Requests that had begun when this was last looked at.
+    served: usize,
     read_sleep: Pin<Box<Sleep>>,
     write_sleep: Option<Pin<Box<Sleep>>>,
     /// On HTTP/2 bytes may come at any time; only streams count.
@@ -123,6 +127,7 @@ impl<S: Abort> Deadlined<S> {
             timeouts,
             wait: Wait::Head,
             begun: false,
+            served: 0,
             read_sleep,
             write_sleep: None,
             multiplexed,
@@ -138,18 +143,22 @@ impl<S: Abort> Deadlined<S> {
 
     /// Arms the wait that fits what the connection is doing, when that has changed.
     fn rearm(&mut self, bytes_came: bool) {
+        let served = self.activity.served.load(Relaxed);
+        // A request can come and be answered between two looks.
+        let ended = std::mem::replace(&mut self.served, served) != served;
         let wait = if self.activity.in_progress.load(Relaxed) > 0 {
             Wait::None
-        } else if !self.activity.served.load(Relaxed) || (bytes_came && !self.multiplexed) {
+        } else if served == 0 || (bytes_came && !self.multiplexed) {
             Wait::Head
-        } else if self.wait == Wait::Head && !self.multiplexed {
+        } else if self.wait == Wait::Head && !self.multiplexed && !ended {
             // A head that has begun and not ended.
             Wait::Head
         } else {
             Wait::Idle
         };
-        self.begun = wait == Wait::Head && (bytes_came || self.begun);
-        if wait == self.wait {
+        let still = self.begun && !ended;
+        self.begun = wait == Wait::Head && !self.multiplexed && (bytes_came || still);
+        if wait == self.wait && !ended {
             return;
         }
         self.wait = wait;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::crypto::VerifyingKey;
 use super::json;
-use super::keys::Key;
+use super::keys::{Key, Mark};
 use super::public_key::{KeyFault, PublicKey};
 
 /// Most keys of a set that are used.
@@ -106,6 +106,7 @@ fn read(member: &Value) -> Result<Key, Skipped> {
     let decoding = public.decoding_key()?;
     Ok(Key {
         kid,
+        mark: Mark::of(&decoding),
         verifying: VerifyingKey::new(decoding, &algorithms),
         algorithms,
     })

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{self, Digest, SHA256};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
 use super::crypto::VerifyingKey;
 use super::der::public_key_from_pem;
@@ -28,6 +28,28 @@ pub(super) struct Key {
     pub(super) algorithms: Vec<Algorithm>,
     /// The key itself.
     pub(super) verifying: VerifyingKey,
+    /// By which it is known again in a later set.
+    pub(super) mark: Mark,
+}
+
+/// A digest of a key's own numbers, whatever it is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark([u8; 32]);
+
+impl Mark {
+    /// The mark of a key.
+    pub(super) fn of(key: &DecodingKey) -> Self {
+        let mut context = digest::Context::new(&SHA256);
+        match key.kind() {
+            DecodingKeyKind::SecretOrDer(bytes) => context.update(bytes),
+            DecodingKeyKind::RsaModulusExponent { n, e } => {
+                context.update(&n.len().to_be_bytes());
+                context.update(n);
+                context.update(e);
+            }
+        }
+        Self(context.finish().as_ref().try_into().unwrap_or_default())
+    }
 }
 
 /// All keys of an issuer at one time; never empty.
@@ -66,6 +88,12 @@ impl KeySet {
         Ok(Self::new(jwk::read_set(issuer, text)?, text))
     }
 
+    /// Whether this set has the key of this mark, for this algorithm.
+    pub(super) fn has(&self, mark: &Mark, algorithm: Algorithm) -> bool {
+        let mut keys = self.keys.iter();
+        keys.any(|key| key.mark == *mark && key.algorithms.contains(&algorithm))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
@@ -76,13 +104,14 @@ impl KeySet {
     }
 
     /// Tries the keys that a token may mean: those with its key id (several may share one), or, of
-    /// a set without key ids or for a token without one, all that serve its algorithm.
+    /// a set without key ids or for a token without one, all that serve its algorithm. Gives the mark of
+    /// the one that verifies.
     pub(super) fn check(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
         verifies: impl Fn(&VerifyingKey) -> bool,
-    ) -> Result<(), Mismatch> {
+    ) -> Result<Mark, Mismatch> {
         let mut mismatch = Mismatch::Unknown;
         for key in &self.keys {
             let meant = match kid {
@@ -99,7 +128,7 @@ impl KeySet {
                 continue;
             }
             if verifies(&key.verifying) {
-                return Ok(());
+                return Ok(key.mark);
             }
             mismatch = Mismatch::Signature;
         }
@@ -172,10 +201,12 @@ fn shared_secret(issuer: &Issuer, secret: &Secret) -> Result<KeySet, Vec<Fault>>
     if !faults.is_empty() {
         return Err(faults);
     }
+    let decoding = DecodingKey::from_secret(bytes);
     let key = Key {
         kid: None,
         algorithms: issuer.algorithms.clone(),
-        verifying: VerifyingKey::new(DecodingKey::from_secret(bytes), &issuer.algorithms),
+        mark: Mark::of(&decoding),
+        verifying: VerifyingKey::new(decoding, &issuer.algorithms),
     };
     Ok(KeySet::new(vec![key], bytes))
 }
@@ -212,6 +243,7 @@ fn public_key_file(issuer: &Issuer, path: &Path) -> Result<KeySet, Vec<Fault>> {
     let key = Key {
         kid: None,
         algorithms: issuer.algorithms.clone(),
+        mark: Mark::of(&decoding),
         verifying: VerifyingKey::new(decoding, &issuer.algorithms),
     };
     Ok(KeySet::new(vec![key], &text))

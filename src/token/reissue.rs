@@ -29,6 +29,9 @@ pub struct ReissueSource<'a> {
     pub account: Option<&'a AccountId>,
     /// When the session ends.
     pub session_end: Option<UnixTime>,
+    /// Whether a client gets it in exchange: then it ends with the token at the latest. What is made
+    /// for the upstream alone may use the leeway up, which nobody can add to itself again.
+    pub exchanged: bool,
 }
 
 /// Mints tokens in an issuer's own format.
@@ -102,7 +105,13 @@ impl Reissuer {
     ) -> Result<UnixTime, MintError> {
         let ends = [
             Some(now.saturating_add(self.ttl)),
-            source.token.map(VerifiedToken::expires_with_leeway),
+            source.token.map(|token| {
+                if source.exchanged {
+                    token.expires()
+                } else {
+                    token.expires_with_leeway()
+                }
+            }),
             source.session_end,
             self.issuer
                 .max_lifetime

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -16,6 +17,7 @@ use super::error::TokenError;
 use super::issuer::{Issuer, KeyStatus};
 use super::jose::{self, Unverified};
 use super::json::{Json, Object};
+use super::keys::Mark;
 use super::rules::{self, Judged};
 use crate::config::{ClaimPath, Fault, Issuer as Rules};
 use crate::ids::{AccountId, TenantId, UserId};
@@ -28,6 +30,8 @@ pub struct VerifiedToken {
     issuer: usize,
     rules: Arc<Rules>,
     generation: u64,
+    /// The key that verified it, and how.
+    key: (Mark, Algorithm),
     judged: Judged,
     /// What it claims, as the JSON that was read.
     payload: String,
@@ -98,15 +102,10 @@ impl VerifiedToken {
     /// About how many bytes it takes in memory.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let judged = &self.judged;
-        let ids = [
-            Some(judged.user.as_str()),
-            judged.account.as_ref().map(AccountId::as_str),
-            judged.tenant.as_ref().map(TenantId::as_str),
-            judged.jti.as_deref(),
-        ];
-        let ids: usize = ids.into_iter().flatten().map(str::len).sum();
-        size_of::<Self>() + self.payload.capacity() + ids
+        let ids = [self.account().map(AccountId::as_str), self.jti()];
+        let ids = ids.into_iter().flatten().chain([self.user().as_str()]);
+        let tenant = self.tenant().map_or(0, |tenant| tenant.as_str().len());
+        size_of::<Self>() + self.payload.capacity() + tenant + ids.map(str::len).sum::<usize>()
     }
 
     /// `jti`, where it has one.
@@ -264,6 +263,20 @@ impl Verifier {
             && now < token.judged.expires_with_leeway
     }
 
+    /// Whether the key that verified a token is still its issuer's, whatever else has changed among them:
+    /// what a stream asks, which does not keep the token itself.
+    pub fn still_trusted(&self, token: &VerifiedToken) -> Result<(), TokenError> {
+        let issuer = self.issuers.get(token.issuer);
+        let issuer = issuer.ok_or(TokenError::IssuerUnknown)?;
+        let (keys, generation) = issuer.keys()?;
+        let (mark, algorithm) = &token.key;
+        if generation == token.generation || keys.has(mark, *algorithm) {
+            Ok(())
+        } else {
+            Err(TokenError::KeyUnknown(Arc::clone(&issuer.rules.name)))
+        }
+    }
+
     /// What a token claims, proved or not. Only for logs.
     #[must_use]
     pub fn claimed(&self, token: &str) -> Claimed {
@@ -326,8 +339,12 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-/// The generation of the issuer's keys by which a token is signed. Only what is signed is judged.
-struct Signed(u64);
+/// That a token is signed: by which key, of which generation of its issuer's. Only what is signed is
+/// judged.
+struct Signed {
+    generation: u64,
+    key: (Mark, Algorithm),
+}
 
 impl Signed {
     fn by(issuer: &Issuer, read: &Unverified<'_>) -> Result<Self, TokenError> {
@@ -335,11 +352,15 @@ impl Signed {
             return Err(TokenError::AlgorithmNotAllowed);
         }
         let (keys, generation) = issuer.keys()?;
-        keys.check(read.kid.as_deref(), read.algorithm, |key| {
-            key.verifies(read.algorithm, read.message, read.signature())
+        let mark = keys
+            .check(read.kid.as_deref(), read.algorithm, |key| {
+                key.verifies(read.algorithm, read.message, read.signature())
+            })
+            .map_err(|mismatch| mismatch.error(&issuer.rules.name))?;
+        Ok(Self {
+            generation,
+            key: (mark, read.algorithm),
         })
-        .map_err(|mismatch| mismatch.error(&issuer.rules.name))?;
-        Ok(Self(generation))
     }
 
     fn accept(
@@ -353,7 +374,8 @@ impl Signed {
         Ok(Accepted(VerifiedToken {
             issuer: index,
             rules: Arc::clone(&issuer.rules),
-            generation: self.0,
+            generation: self.generation,
+            key: self.key,
             judged,
             payload: String::new(),
             verified_at: now,

@@ -25,7 +25,7 @@ pub struct Route {
     #[serde(default)]
     #[schemars(extend("examples" = [{ "plan": ["pro"] }]))]
     pub attributes: BTreeMap<String, Values>,
-    /// Names of the credentials it accepts; null: all.
+    /// Names of the credentials it accepts; null: all. The others, sessions too, do not reach the upstream.
     #[serde(default)]
     pub credentials: Option<Vec<String>>,
     /// The upstream's name; may be left out when there is one upstream.

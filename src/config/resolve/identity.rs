@@ -224,7 +224,7 @@ fn reissue(
     let endpoint = match &raw.endpoint {
         None => None,
         Some(path) => match paths::canonical(path) {
-            Ok(_) if path == crate::config::JWKS_PATH => {
+            Ok(_) if path.trim_end_matches('/') == crate::config::JWKS_PATH => {
                 cx.fault(
                     &at.key("endpoint"),
                     format!("`{path}` is where the public keys of assertions stand"),

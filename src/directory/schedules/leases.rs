@@ -22,7 +22,7 @@ fn e12_no_schedule_loses_a_change_between_the_look_up_and_the_wait() {
                     match live(&truth, &key).await {
                         Cached::Absent(_) => {}
                         Cached::Known(row) => {
-                            lease.narrow(&row, None);
+                            lease.narrow(&row, [], []);
                             if row.account().unwrap().as_str() == LAST.to_string() {
                                 return;
                             }

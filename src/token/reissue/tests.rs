@@ -45,6 +45,7 @@ impl Ids {
             user: &self.user,
             account: Some(&self.account),
             session_end: None,
+            exchanged: false,
         }
     }
 }

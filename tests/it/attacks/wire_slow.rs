@@ -64,6 +64,46 @@ fn c23_a_head_that_does_not_end_is_counted_and_logged() {
     attack.calm();
 }
 
+/// An HTTP/2 connection that was opened ahead is no mistake either; one whose client breaks the
+/// protocol is.
+#[test]
+fn c23_an_idle_http2_connection_is_no_error_and_a_broken_one_is() {
+    let attack = Attack::with(|builder| builder.set("limits", SOON).set("listeners", H2C));
+    let counted = || attack.metric("countersign_protocol_errors_total");
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    let mut ahead = Frames::silent(attack.gateway().address());
+    ahead.send(&[PREFACE, &settings].concat());
+    assert!(ahead.ends_within(Duration::from_secs(10)));
+    assert!((counted() - 0.0).abs() < f64::EPSILON);
+    let mut broken = Frames::silent(attack.gateway().address());
+    // A stream that only a server may open (RFC 9113, section 5.1.1).
+    let fields = block(&get("/", &format!("Bearer {}", attack.token)));
+    broken.send(&[PREFACE, &settings, &frame(HEADERS, 5, 2, &fields)].concat());
+    assert!(broken.ends_within(Duration::from_secs(10)));
+    until("it is counted", || counted() > 0.5);
+    attack.calm();
+}
+
+/// A head that took several reads and was refused at once has ended all the same.
+#[test]
+fn c23_a_connection_is_kept_after_a_long_head_that_was_refused() {
+    let attack =
+        Attack::with(|builder| builder.set("limits", "{ header_timeout: 1s, header_size: 64KiB }"));
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: app.test\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(20_000)
+    );
+    let mut client = attack.client();
+    for _ in 0..2 {
+        client.send(long.as_bytes());
+        assert_eq!(client.response("GET").status(), 401);
+        std::thread::sleep(Duration::from_millis(1500));
+    }
+    client.send(&Request::get("/").bearer(&attack.token).bytes());
+    assert_eq!(client.response("GET").status(), 200);
+    assert!((attack.metric("countersign_protocol_errors_total") - 0.0).abs() < f64::EPSILON);
+}
+
 #[test]
 fn c23_bytes_one_by_one_do_not_stretch_the_deadline() {
     for listeners in ["[ { address: \"127.0.0.1:{{port}}\" } ]", H2C] {

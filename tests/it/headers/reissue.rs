@@ -227,6 +227,36 @@ fn the_token_endpoint_asks_for_a_credential() {
     scene.upstream.assert_untouched();
 }
 
+/// The leeway is for clocks, not for lives: no exchange adds it to a token once more.
+#[test]
+fn a_token_cannot_be_exchanged_beyond_its_own_end() {
+    let scene = Scene::with(|builder| {
+        let more = format!(", endpoint: {ENDPOINT}");
+        configured(builder, "[ bearer: { forward: keep } ]", &more).set(
+            "issuers",
+            "- name: app\n  algorithms: [HS256]\n  secret: \"${JWT_SECRET}\"\n  leeway: 60s\n  claims: { user: user_id, account: account_id }",
+        )
+    });
+    let exchange = |token: &str| {
+        let request = Request::post(ENDPOINT, b"").bearer(token);
+        let answer = scene.gateway.send(&request).expect_status(200).json();
+        answer["access_token"].as_str().expect("a token").to_owned()
+    };
+    let old = Token::user("5").account("14").expires_in(20);
+    let end = old.claims()["exp"].as_i64().expect("a time");
+    let mut token = old.signed();
+    for _ in 0..3 {
+        token = exchange(&token);
+        let expiry = checked(&token)["exp"].as_i64().expect("a time");
+        assert!(expiry <= end, "{expiry} is beyond {end}");
+    }
+    // Good for a request within the leeway, and for nothing new.
+    let late = Token::user("5").account("14").expires_in(-5).signed();
+    scene.passes(&Request::get("/").bearer(&late));
+    let ask = Request::post(ENDPOINT, b"").bearer(&late);
+    scene.refuses(&ask, 401, "token_expired");
+}
+
 #[test]
 fn an_id_that_is_no_integer_is_unfit_where_the_app_wants_integers() {
     let scene = bearer_scene(&format!(", ids: integer, endpoint: {ENDPOINT}"));

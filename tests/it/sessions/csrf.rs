@@ -144,3 +144,30 @@ fn a_session_cannot_be_reissued_in_its_own_place() {
     assert_eq!(check.code, Some(2), "{check:?}");
     assert!(check.stderr.contains("also: authorization"), "{check:?}");
 }
+
+/// Its answer is a bearer token too.
+#[test]
+fn e10_the_token_endpoint_needs_djangos_token() {
+    const ENDPOINT: &str = "/.well-known/countersign/token";
+    for more in ["", ", also: authorization"] {
+        let identity = format!("{{ reissue: {{ issuer: app, endpoint: {ENDPOINT}{more} }} }}");
+        let scene = scene_with("", &identity);
+        let ask = |cookie: &str, fields: &[(&str, &str)]| {
+            let request =
+                Request::post(ENDPOINT, b"").header("Cookie", &format!("sessionid={FIVE}{cookie}"));
+            let add = |request: Request, (name, value): &(&str, &str)| request.header(name, value);
+            fields.iter().fold(request, add)
+        };
+        let cookie = format!("; csrftoken={SECRET}");
+        for fields in [
+            &[][..],
+            &[("Sec-Fetch-Site", "same-origin")],
+            &[("X-CSRFToken", "abcdefghijklmnopqrstuvwxyzABCDEG")],
+        ] {
+            scene.refuses(&ask(&cookie, fields), 403, "csrf_failed");
+        }
+        let good = ask(&cookie, &[("X-CSRFToken", MASKED)]);
+        scene.gateway.send(&good).expect_status(200);
+        scene.upstream.assert_untouched();
+    }
+}

@@ -57,6 +57,29 @@ fn a_path_names_its_tenant() {
 }
 
 #[test]
+fn what_a_client_writes_is_nobodys_tenant_on_a_public_route() {
+    let scene = Scene::with(|builder| {
+        builder
+            .users(USERS)
+            .set("tenants", "{ sources: [ header: X-Tenant-Id, token: {} ], known: [a, b] }")
+            .set(
+                "routes",
+                "[ { match: { path: /open }, access: public, upstream: app }, { match: { path: / }, access: member, upstream: app } ]",
+            )
+    });
+    for tenant in ["b", "zz"] {
+        let request = Request::get("/open").header("X-Tenant-Id", tenant);
+        let (_, _, line) = scene.passes_as(&request, "public");
+        assert_eq!(line["tenant"], serde_json::Value::Null, "{line}");
+    }
+    let (_, _, line) = scene.passes_as(
+        &request("a", "/").header("X-Tenant-Id", "a"),
+        "account_filled",
+    );
+    assert_eq!(line["tenant"], "a");
+}
+
+#[test]
 fn a_header_only_narrows_what_the_token_proves() {
     let scene = scene("sources: [ header: X-Tenant-Id ]");
     let naming = |named: &str, tenant| request(tenant, "/").header("X-Tenant-Id", named);

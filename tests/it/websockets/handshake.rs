@@ -146,6 +146,33 @@ fn a_subprotocol_is_selected_where_the_upstream_selects_none() {
     }
 }
 
+/// Also where it is no credential of the route and so goes no further.
+#[test]
+fn a_subprotocol_that_the_route_does_not_accept_is_selected_too() {
+    for forward in ["keep", "remove"] {
+        let scene = super::lease::echoing(|builder| {
+            builder
+                .set(
+                    "credentials",
+                    &format!("[ bearer: {{}}, websocket_protocol: {{ prefix: \"bearer.\", forward: {forward} }} ]"),
+                )
+                .set(
+                    "routes",
+                    "[ { match: { path: / }, access: optional, credentials: [bearer], upstream: app } ]",
+                )
+        });
+        let offered = format!("bearer.{}", token());
+        let request = handshake("/ws").header("Sec-WebSocket-Protocol", &offered);
+        let opened = WebSocket::try_open(scene.gateway.address(), &request);
+        let (mut socket, response) = opened.expect("101");
+        assert_eq!(response.header("sec-websocket-protocol"), Some(&*offered));
+        let seen = scene.upstream.last();
+        assert_eq!(seen.header("sec-websocket-protocol"), None);
+        assert_eq!(seen.header("x-auth-user-id"), None);
+        socket.echo("x");
+    }
+}
+
 #[test]
 fn a_cookie_needs_an_allowed_origin() {
     let scene = scene();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{
-    Ended, Gate, Recorder, Request, Scene, Token, WebSocket, accept, echo_messages, upgrade_headers,
+    Builder, Ended, Gate, Recorder, Request, Scene, Token, WebSocket, accept, echo_messages,
+    upgrade_headers,
 };
 
 const USERS: &str = r#"users:
@@ -13,14 +14,18 @@ const USERS: &str = r#"users:
   - { user: "7", account: "14", active: true }
 "#;
 
-fn scene() -> Scene {
+/// An upstream that sends each message back.
+pub(super) fn echoing(change: impl FnOnce(Builder) -> Builder) -> Scene {
     let upstream = Recorder::answering(|exchange| {
         echo_messages(exchange);
     });
+    Scene::before(upstream, |builder| change(builder.users(USERS)))
+}
+
+fn scene() -> Scene {
     // A record lives long here: what is noticed is noticed because of the push.
-    Scene::before(upstream, |builder| {
+    echoing(|builder| {
         builder
-            .users(USERS)
             .set(
                 "directory",
                 "source: { file: { path: users.yaml } }\ncache: { ttl: 1h, ttl_without_push: 1h }",
@@ -114,11 +119,8 @@ fn a_change_that_concerns_nobody_ends_nothing() {
 
 #[test]
 fn a_lost_role_that_the_route_asks_for_ends_the_stream() {
-    let upstream = Recorder::answering(|exchange| {
-        echo_messages(exchange);
-    });
-    let scene = Scene::before(upstream, |builder| {
-        builder.users(USERS).set(
+    let scene = echoing(|builder| {
+        builder.set(
             "routes",
             "[ { match: { path: / }, access: member, roles: [staff], upstream: app } ]",
         )
@@ -145,12 +147,7 @@ fn an_expired_token_ends_its_stream_with_4401() {
 
 #[test]
 fn streams_may_outlive_their_token_where_that_is_configured() {
-    let upstream = Recorder::answering(|exchange| {
-        echo_messages(exchange);
-    });
-    let scene = Scene::before(upstream, |builder| {
-        builder.users(USERS).set("streams", "{ on_expiry: keep }")
-    });
+    let scene = echoing(|builder| builder.set("streams", "{ on_expiry: keep }"));
     let mut short = open(&scene, &caller("5", "12").expires_in(1));
     assert!(short.is_quiet_for(Duration::from_millis(2500)));
     short.echo("still here");
@@ -162,11 +159,8 @@ fn streams_may_outlive_their_token_where_that_is_configured() {
 
 #[test]
 fn without_a_push_a_move_is_noticed_within_the_ttl() {
-    let upstream = Recorder::answering(|exchange| {
-        echo_messages(exchange);
-    });
-    let scene = Scene::before(upstream, |builder| {
-        builder.users(USERS).set(
+    let scene = echoing(|builder| {
+        builder.set(
             "directory",
             "source: { file: { path: users.yaml } }\ncache: { ttl: 300ms, ttl_without_push: 300ms }",
         )
