@@ -33,7 +33,7 @@ use countersign::directory::Live;
 use countersign::forward::{Forwarder, RequestBody};
 use countersign::gateway::{self, Gateway};
 use countersign::ids::{TenantId, UserId};
-use countersign::route::{RouteTable, TenantAnswer, Tenants};
+use countersign::route::{RouteTable, TenantAnswer, TenantBasis, Tenants};
 use countersign::telemetry::{Clock, Metrics, Trace};
 use countersign::wire::{CanonicalPath, ConnectionInfo, Memo, RawRequest};
 use divan::{Bencher, black_box};
@@ -329,7 +329,7 @@ fn decide(bencher: Bencher<'_, '_>) {
     let ask = Ask {
         tenant,
         presented,
-        host: None,
+        basis: TenantBasis::default(),
         origin: OriginFacts::default(),
         csrf: None,
     };

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
-use smol_str::SmolStr;
 
 use super::denial::Denial;
 use super::origin::{self, OriginFacts};
@@ -20,7 +19,7 @@ use crate::config::{Config, Conflict, Origins};
 use crate::credential::Presented;
 use crate::directory::{Binding, Directory, Lease, Live, Revocations};
 use crate::ids::TenantId;
-use crate::route::{Access, Matched, Route, TenantAnswer, Tenants};
+use crate::route::{Access, Matched, Route, TenantAnswer, TenantBasis, Tenants};
 use crate::session::CsrfFacts;
 use crate::telemetry::{Trace, UnixTime};
 use crate::token::{Recent, VerifiedToken, Verifier};
@@ -35,8 +34,8 @@ pub struct Ask {
     pub tenant: TenantAnswer,
     /// What it carries.
     pub presented: Presented,
-    /// The host, where a look-up says whose it is.
-    pub host: Option<SmolStr>,
+    /// What that rests on.
+    pub basis: TenantBasis,
     /// Where it comes from.
     pub origin: OriginFacts,
     /// What Django's CSRF check would look at; for requests with a session and an unsafe method.
@@ -152,7 +151,13 @@ impl Authenticator {
         if rests_on_cookie && !origin::may_ride(checks, &ask.origin) {
             return Err(Denial::OriginNotAllowed);
         }
-        if rests_on_cookie && (self.sessions_as_bearer || route.is_endpoint()) {
+        // At the endpoint it is the acting credential that becomes a bearer token.
+        let becomes_bearer = if route.is_endpoint() {
+            acting.session().is_some()
+        } else {
+            self.sessions_as_bearer
+        };
+        if rests_on_cookie && becomes_bearer {
             Self::check_csrf(&verified, ask)?;
         }
 
@@ -165,8 +170,12 @@ impl Authenticator {
         // Steps 6 and 7, with the lease registered first.
         let lease = lease.map(|slot| slot.insert(self.directory.leases().register(&tenant)));
         if lease.is_some() {
-            // A session was found before the lease; what ended it in between is seen here.
-            self.still_alive(acting, now).await?;
+            // Tenant and sessions were looked up before the lease; what ended one in between is seen here.
+            self.refuse_another_tenant(&tenant, &ask.basis, acting)
+                .await?;
+            for credential in &verified {
+                self.still_alive(credential, now).await?;
+            }
         }
         for credential in &verified {
             self.refuse_revoked(&tenant, credential, None, now)?;
@@ -185,8 +194,8 @@ impl Authenticator {
         }
         let mut beside = verified;
         beside.remove(0);
-        let host = ask.host.clone();
-        let principal = principal.on(Grounds { beside, host });
+        let basis = ask.basis.clone();
+        let principal = principal.on(Grounds { beside, basis });
         Ok(Grant::Member(Arc::clone(route), principal))
     }
 

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use smol_str::SmolStr;
-
 use super::account::{self, LiveAccount};
 use super::denial::Denial;
 use super::proof::VerifiedCredential;
@@ -15,7 +13,8 @@ use crate::config;
 use crate::directory::Binding;
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::reason::Reason;
-use crate::route::{PublicGrant, Route};
+use crate::route::{PublicGrant, Route, TenantBasis};
+use crate::telemetry::UnixTime;
 
 /// Who a request acts as. Holding one proves that tenant, user and account agree by policy, for
 /// this request only: there is no `Clone`, no `Default` and no way to read one from bytes.
@@ -36,8 +35,8 @@ pub struct Principal {
 pub struct Grounds {
     /// The other credentials of the request, each of which must stay good.
     pub beside: Vec<Arc<VerifiedCredential>>,
-    /// The host, where a look-up says whose it is.
-    pub host: Option<SmolStr>,
+    /// What named the tenant.
+    pub basis: TenantBasis,
 }
 
 impl Principal {
@@ -98,6 +97,14 @@ impl Principal {
     pub(super) fn on(mut self, grounds: Grounds) -> Self {
         self.grounds = grounds;
         self
+    }
+
+    /// When the first of its credentials ends of itself.
+    #[must_use]
+    pub fn ends(&self) -> UnixTime {
+        let beside = self.grounds.beside.iter();
+        let ends = beside.map(|credential| credential.ends());
+        ends.fold(self.verified.ends(), UnixTime::min)
     }
 
     /// What else it rests on.

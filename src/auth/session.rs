@@ -100,14 +100,14 @@ impl Sessions {
         }))
     }
 
-    /// Looks for a live session once more: it must still be there, and still its user's.
+    /// Looks for a live session once more: it must still be there, and still its user's. Gives its end.
     pub(super) async fn again(
         &self,
         session: &LiveSession,
         directory: &Directory,
         credential: usize,
         now: UnixTime,
-    ) -> Result<(), Unusable> {
+    ) -> Result<UnixTime, Unusable> {
         let carried = PresentedToken {
             credential,
             name: "".into(),
@@ -116,7 +116,7 @@ impl Sessions {
             rests_on_cookie: true,
         };
         match self.find(&carried, &session.tenant, directory, now).await? {
-            Some(found) if found.user == session.user => Ok(()),
+            Some(found) if found.user == session.user => Ok(found.ends),
             _ => Err(SessionError::Unknown.into()),
         }
     }

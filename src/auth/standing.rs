@@ -8,8 +8,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smol_str::SmolStr;
-
 use super::decide::{Authenticator, Evidence};
 use super::denial::Denial;
 use super::principal::Principal;
@@ -18,7 +16,7 @@ use crate::config::Config;
 use crate::directory::{Binding, Lease};
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::reason::Reason;
-use crate::route::Route;
+use crate::route::{Route, TenantBasis};
 use crate::telemetry::{Trace, UnixTime};
 
 /// What an open stream stands on: the answer that must stay the same, and what it rests on.
@@ -31,9 +29,9 @@ pub struct Standing {
     credentials: Vec<Arc<VerifiedCredential>>,
     binding: Arc<Binding>,
     route: Arc<Route>,
-    host: Option<SmolStr>,
-    /// Whether a look-up names the tenant of its host; asked when it is first decided again.
-    host_speaks: Cell<Option<bool>>,
+    basis: TenantBasis,
+    /// When the first credential ends of itself, and how that is called; a session may be prolonged.
+    ends: Cell<(UnixTime, Reason)>,
 }
 
 impl Standing {
@@ -42,15 +40,19 @@ impl Standing {
     pub fn of(principal: &Principal, route: &Arc<Route>) -> Self {
         let grounds = principal.grounds();
         let acting = std::iter::once(principal.verified());
+        let credentials: Vec<_> = acting.chain(&grounds.beside).cloned().collect();
+        let ends = credentials
+            .iter()
+            .map(|credential| end(credential, credential.ends()));
         Self {
+            ends: Cell::new(first(ends)),
             tenant: principal.tenant().clone(),
             user: principal.user().clone(),
             account: principal.account().cloned(),
-            credentials: acting.chain(&grounds.beside).cloned().collect(),
+            credentials,
             binding: Arc::clone(principal.binding()),
             route: Arc::clone(route),
-            host: grounds.host.clone(),
-            host_speaks: Cell::new(None),
+            basis: grounds.basis.clone(),
         }
     }
 
@@ -67,19 +69,24 @@ impl Standing {
 
     /// When the first of its credentials ends of itself, and how that is called.
     #[must_use]
-    pub fn ends(&self) -> (UnixTime, Reason) {
-        let end = |credential: &Arc<VerifiedCredential>| {
-            let reason = if credential.session().is_some() {
-                Reason::SessionExpired
-            } else {
-                Reason::TokenExpired
-            };
-            (credential.ends(), reason)
-        };
-        let ends = self.credentials.iter().map(end);
-        ends.min_by_key(|(time, _)| *time)
-            .unwrap_or((UnixTime::from_secs(0), Reason::TokenExpired))
+    pub const fn ends(&self) -> (UnixTime, Reason) {
+        self.ends.get()
     }
+}
+
+/// How the end of a credential is called.
+fn end(credential: &VerifiedCredential, ends: UnixTime) -> (UnixTime, Reason) {
+    let reason = if credential.session().is_some() {
+        Reason::SessionExpired
+    } else {
+        Reason::TokenExpired
+    };
+    (ends, reason)
+}
+
+fn first(ends: impl Iterator<Item = (UnixTime, Reason)>) -> (UnixTime, Reason) {
+    ends.min_by_key(|(time, _)| *time)
+        .unwrap_or((UnixTime::from_secs(0), Reason::TokenExpired))
 }
 
 impl Authenticator {
@@ -88,24 +95,26 @@ impl Authenticator {
     pub async fn still_stands(&self, standing: &Standing, now: UnixTime) -> Result<bool, Denial> {
         let mut evidence = Evidence::default();
         let tenant = &standing.tenant;
-        if !self.still_its_tenant(standing).await? {
-            return Ok(false);
-        }
         let Some((acting, beside)) = standing.credentials.split_first() else {
             return Ok(false);
         };
+        self.refuse_another_tenant(tenant, &standing.basis, acting)
+            .await?;
         self.speaks_for(acting, tenant)?;
+        let mut ends = Vec::with_capacity(standing.credentials.len());
         for (index, credential) in standing.credentials.iter().enumerate() {
             if let Some(token) = credential.token() {
-                self.verifier.still_trusted(token)?;
+                self.verifier.still_trusted(token).await?;
             }
-            self.still_alive(credential, now).await?;
+            let prolonged = self.still_alive(credential, now).await?;
+            ends.push(end(credential, prolonged.unwrap_or(credential.ends())));
             let user = Some(&standing.user).filter(|_| index == 0);
             self.refuse_revoked(tenant, credential, user, now)?;
             if self.asks_blacklist(credential) {
                 self.refuse_blacklisted(tenant, credential).await?;
             }
         }
+        standing.ends.set(first(ends.into_iter()));
         let principal = self
             .establish(
                 tenant,
@@ -120,21 +129,19 @@ impl Authenticator {
         Ok(*principal.user() == standing.user && principal.account() == standing.account.as_ref())
     }
 
-    /// Whether the tenant still is one, and its host still leads to it. Of a host that no look-up knew
-    /// something else named the tenant, which cannot change while the stream is open.
-    async fn still_its_tenant(&self, standing: &Standing) -> Result<bool, Denial> {
-        let tenant = &standing.tenant;
-        self.tenants.still_exists(tenant).await?;
-        let Some(host) = &standing.host else {
-            return Ok(true);
-        };
-        let leads = self.tenants.of_domain(host).await?;
-        if leads.iter().any(|found| found != tenant) {
-            return Ok(false);
+    /// Refuses a tenant that what named it names no more.
+    pub(super) async fn refuse_another_tenant(
+        &self,
+        tenant: &TenantId,
+        basis: &TenantBasis,
+        acting: &VerifiedCredential,
+    ) -> Result<(), Denial> {
+        let spoken = acting.spoken_tenant();
+        if self.tenants.still_name(tenant, basis, spoken).await? {
+            Ok(())
+        } else {
+            Err(Denial::TenantMismatch)
         }
-        let speaks = !leads.is_empty();
-        let spoke = standing.host_speaks.replace(Some(speaks));
-        Ok(speaks || spoke != Some(true))
     }
 
     /// How long a stream may rest on its answer before it is decided again: no longer than a request

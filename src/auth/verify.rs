@@ -117,19 +117,21 @@ impl Authenticator {
         Ok(found.map(|session| proven(carried, Proof::Session(session))))
     }
 
-    /// Looks for a session once more; a token stays what it is.
+    /// Looks for a session once more, and gives its end, which may be another now; a token stays what
+    /// it is.
     pub(super) async fn still_alive(
         &self,
         verified: &VerifiedCredential,
         now: UnixTime,
-    ) -> Result<(), Denial> {
+    ) -> Result<Option<UnixTime>, Denial> {
         let Some(session) = verified.session() else {
-            return Ok(());
+            return Ok(None);
         };
         let credential = verified.credential();
         self.sessions
             .again(session, &self.directory, credential, now)
             .await
+            .map(Some)
             .map_err(|unusable| refused(unusable, credential))
     }
 

@@ -56,6 +56,7 @@ impl ForwardError {
             Self::Identity(_) | Self::Mint(MintError::NotAnInteger(_)) => Reason::IdentityUnsafe,
             // Its last fraction of a second, or within the leeway at the endpoint.
             Self::Mint(MintError::Expired) => Reason::TokenExpired,
+            Self::Mint(MintError::SessionExpired) => Reason::SessionExpired,
             Self::Place(_) | Self::Mint(_) | Self::Target => Reason::InternalError,
         }
     }

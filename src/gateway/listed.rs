@@ -126,7 +126,7 @@ impl OpenStreams {
             account: principal.and_then(|principal| principal.account().cloned()),
             credential: principal.map(|principal| principal.verified().name().clone()),
             since: now.rfc3339(),
-            expires: principal.map(|principal| principal.verified().ends().rfc3339()),
+            expires: principal.map(|principal| principal.ends().rfc3339()),
             client: tag.client,
         };
         list.open.insert(id, Arc::new(stream));

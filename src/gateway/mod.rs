@@ -329,7 +329,7 @@ impl Gateway {
         let (body, watch) = self.body(body, version, &matched)?;
         // 3. Its tenant.
         let nobody = matched.preflight.is_some() || matched.route.config().access == Access::Public;
-        let tenant = self.tenants.resolve(&raw, !nobody).await?;
+        let (tenant, basis) = self.tenants.resolve(&raw, !nobody).await?;
         trace.note("tenant sources", || serde_json::json!(tenant.to_string()));
         // 4. What it carries, read before sanitising takes it away; a public route never looks.
         let presented = if nobody {
@@ -343,7 +343,7 @@ impl Gateway {
         let ask = Ask {
             tenant,
             presented,
-            host: self.tenants.asked_host(&raw),
+            basis,
             origin: self.origin_facts(&raw),
             csrf,
         };

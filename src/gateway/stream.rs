@@ -121,7 +121,10 @@ async fn ended(
             biased;
             () = at(expiry) => {
                 let (_, reason) = standing.ends();
-                return (StreamEnd { code: 4401, reason: reason.code() }, reason);
+                // A session may have been prolonged meanwhile, and is looked at once more.
+                if reason != Reason::SessionExpired {
+                    return (StreamEnd { code: 4401, reason: reason.code() }, reason);
+                }
             }
             () = at(life) => return (going_away("max_lifetime"), Reason::Draining),
             () = lease.changed() => {}

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 use smol_str::SmolStr;
 
 pub use table::{RouteError, RouteTable};
-pub use tenant::{TenantAnswer, TenantError, Tenants};
+pub use tenant::{TenantAnswer, TenantBasis, TenantError, Tenants};
 
 use crate::config;
 use crate::reason::Reason;

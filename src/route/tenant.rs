@@ -26,6 +26,15 @@ pub enum TenantAnswer {
     Unnamed,
 }
 
+/// What a request's tenant rests on; a stream is held against it again.
+#[derive(Debug, Clone, Default)]
+pub struct TenantBasis {
+    /// The host, where look-ups say whose it is.
+    pub host: Option<SmolStr>,
+    /// Whether host, path or header named the tenant, which stay what they are.
+    pub fixed: bool,
+}
+
 impl std::fmt::Display for TenantAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -121,15 +130,21 @@ impl Tenants {
         self.config.several
     }
 
-    /// The tenant of a request. Where none is `needed` (a public route) a missing one is no error,
+    /// The tenant of a request, and what that rests on. Where none is `needed` (a public route) a missing one is no error,
     /// but a conflict is.
     pub async fn resolve(
         &self,
         raw: &RawRequest,
         needed: bool,
-    ) -> Result<TenantAnswer, TenantError> {
+    ) -> Result<(TenantAnswer, TenantBasis), TenantError> {
         let mut named: Option<(TenantId, &'static str)> = None;
         let mut unknown_domain = false;
+        let mut basis = TenantBasis {
+            host: self.asks_domains.then(|| raw.host().name().into()),
+            fixed: false,
+        };
+        // What the client chooses is nobody's tenant where no token has to agree.
+        let mut chosen_alone = true;
         for source in &self.config.sources {
             let (answer, word) = match source {
                 TenantSource::Host { prefix, suffix } => {
@@ -150,6 +165,8 @@ impl Tenants {
                 TenantSource::Token => continue,
             };
             let Some(tenant) = answer else { continue };
+            basis.fixed |= word != "domain";
+            chosen_alone &= word == "header";
             match &named {
                 Some((other, spoke)) if *other != tenant => {
                     return Err(TenantError::Conflict(spoke, word));
@@ -158,20 +175,20 @@ impl Tenants {
                 None => named = Some((tenant, word)),
             }
         }
-        // What the client chooses is nobody's tenant where no token has to agree.
-        match named.filter(|(_, word)| needed || *word != "header") {
+        let answer = match named.filter(|_| needed || !chosen_alone) {
             Some((tenant, word)) => {
                 self.exists(&tenant, needed, word).await?;
-                Ok(TenantAnswer::Named(tenant))
+                TenantAnswer::Named(tenant)
             }
-            None if !needed => Ok(TenantAnswer::Unnamed),
-            None if self.asks_credential => Ok(TenantAnswer::FromCredential),
+            None if !needed => TenantAnswer::Unnamed,
+            None if self.asks_credential => TenantAnswer::FromCredential,
             None => match &self.config.default {
-                Some(tenant) => Ok(TenantAnswer::Named(tenant.clone())),
-                None if unknown_domain => Err(TenantError::Unknown("host")),
-                None => Err(TenantError::Missing),
+                Some(tenant) => TenantAnswer::Named(tenant.clone()),
+                None if unknown_domain => return Err(TenantError::Unknown("host")),
+                None => return Err(TenantError::Missing),
             },
-        }
+        };
+        Ok((answer, basis))
     }
 
     /// What a host name alone leads to: the answers of the host and domain sources.
@@ -191,30 +208,32 @@ impl Tenants {
         Ok(answers)
     }
 
-    /// The host of `raw`, where a look-up says whose it is.
-    #[must_use]
-    pub fn asked_host(&self, raw: &RawRequest) -> Option<SmolStr> {
-        self.asks_domains.then(|| raw.host().name().into())
-    }
-
-    /// The tenants that look-ups have for a host.
-    pub async fn of_domain(&self, host: &str) -> Result<Vec<TenantId>, TenantError> {
-        let mut found = Vec::new();
-        for source in &self.config.sources {
-            if let TenantSource::Domain { query } = source {
-                found.extend(self.directory.tenant_of_domain(query, host).await?);
+    /// Whether the sources still name the tenant of a stream; `spoken` is what its credential says.
+    pub async fn still_name(
+        &self,
+        tenant: &TenantId,
+        basis: &TenantBasis,
+        spoken: Option<&TenantId>,
+    ) -> Result<bool, TenantError> {
+        let mut named = basis.fixed || (self.asks_credential && spoken == Some(tenant));
+        if let Some(host) = &basis.host {
+            for source in &self.config.sources {
+                let TenantSource::Domain { query } = source else {
+                    continue;
+                };
+                match self.directory.tenant_of_domain(query, host).await? {
+                    Some(found) if found == *tenant => named = true,
+                    Some(_) => return Ok(false),
+                    None => {}
+                }
             }
         }
-        Ok(found)
-    }
-
-    /// Whether the tenant of a stream still is one.
-    pub async fn still_exists(&self, tenant: &TenantId) -> Result<(), TenantError> {
-        if self.config.default.as_ref() == Some(tenant) {
-            // Nobody asked whether it exists when it was taken.
-            return Ok(());
+        if named {
+            self.exists(tenant, true, "stream").await?;
+        } else if self.config.default.as_ref() != Some(tenant) {
+            return Err(TenantError::Unknown("host"));
         }
-        self.exists(tenant, true, "stream").await
+        Ok(true)
     }
 
     /// The tenant that a credential names, where no source spoke; the default where it names none.

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jsonwebtoken::Algorithm;
+
 use super::crypto;
 use super::error::TokenError;
-use super::keys::{self, KeySet};
+use super::keys::{self, KeySet, Mark};
 use super::live::{LiveKeys, Source};
 use super::public_key::family;
 use super::remote::Remote;
@@ -67,6 +69,20 @@ impl Issuer {
         match &self.keys {
             Keys::Fixed(keys) => Ok((Arc::clone(keys), 0)),
             Keys::Live(live) => live.current(),
+        }
+    }
+
+    /// Whether a key that was used in `generation` may still be, for that algorithm.
+    pub(super) fn trusts(
+        &self,
+        used: u64,
+        (mark, algorithm): &(Mark, Algorithm),
+    ) -> Result<(), TokenError> {
+        let (keys, generation) = self.keys()?;
+        if used == generation || keys.has(mark, *algorithm) {
+            Ok(())
+        } else {
+            Err(TokenError::KeyUnknown(Arc::clone(&self.rules.name)))
         }
     }
 

@@ -29,9 +29,17 @@ pub enum MintError {
     /// A claim's path leads through something that is not an object.
     #[error("the claim {0} cannot be set: something that is not an object stands in its path")]
     Path(String),
-    /// The source of the token is at its end.
-    #[error("the credential or session ends now")]
+    /// The token that it is made from is at its end.
+    #[error("the token ends now")]
     Expired,
+    /// The session that it is made from is at its end.
+    #[error("the session ends now")]
+    SessionExpired,
+    /// The issuer's own rules admit no token of any life.
+    #[error(
+        "max_lifetime of the issuer is not longer than its leeway, by which a token is dated back"
+    )]
+    TooShort,
     /// The source of the token cannot be read once more.
     #[error("what the token claims cannot be read")]
     Claims,

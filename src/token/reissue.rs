@@ -95,34 +95,42 @@ impl Reissuer {
         Ok((self.signer.sign(&payload)?, expires))
     }
 
-    /// The earliest of: now and the ttl, the source's `exp` and leeway, the session's end, and what
-    /// the issuer's own rules admit.
+    /// The earliest of: now and the ttl, the source's `exp` (for the upstream with its leeway), the
+    /// session's end, and what the issuer's own rules admit.
     fn expiry(
         &self,
         source: &ReissueSource<'_>,
         issued_at: UnixTime,
         now: UnixTime,
     ) -> Result<UnixTime, MintError> {
+        let session = source.session_end;
+        let token = source.token.map(|token| {
+            if source.exchanged {
+                token.expires()
+            } else {
+                token.expires_with_leeway()
+            }
+        });
         let ends = [
             Some(now.saturating_add(self.ttl)),
-            source.token.map(|token| {
-                if source.exchanged {
-                    token.expires()
-                } else {
-                    token.expires_with_leeway()
-                }
-            }),
-            source.session_end,
+            token,
+            session,
             self.issuer
                 .max_lifetime
                 .map(|longest| issued_at.saturating_add(longest)),
         ];
         let end = ends.into_iter().flatten().min().unwrap_or(now);
         let end = UnixTime::from_secs(end.as_secs());
-        if end <= now {
-            return Err(MintError::Expired);
+        if end > now {
+            return Ok(end);
         }
-        Ok(end)
+        let over =
+            |ends: Option<UnixTime>| ends.is_some_and(|ends| ends.as_secs() <= now.as_secs());
+        Err(match (over(session), over(token)) {
+            (true, _) => MintError::SessionExpired,
+            (_, true) => MintError::Expired,
+            (false, false) => MintError::TooShort,
+        })
     }
 
     /// User, account and tenant at the issuer's own claims.

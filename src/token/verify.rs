@@ -265,15 +265,15 @@ impl Verifier {
 
     /// Whether the key that verified a token is still its issuer's, whatever else has changed among them:
     /// what a stream asks, which does not keep the token itself.
-    pub fn still_trusted(&self, token: &VerifiedToken) -> Result<(), TokenError> {
+    pub async fn still_trusted(&self, token: &VerifiedToken) -> Result<(), TokenError> {
         let issuer = self.issuers.get(token.issuer);
         let issuer = issuer.ok_or(TokenError::IssuerUnknown)?;
-        let (keys, generation) = issuer.keys()?;
-        let (mark, algorithm) = &token.key;
-        if generation == token.generation || keys.has(mark, *algorithm) {
-            Ok(())
-        } else {
-            Err(TokenError::KeyUnknown(Arc::clone(&issuer.rules.name)))
+        match (issuer.trusts(token.generation, &token.key), issuer.live()) {
+            (Err(TokenError::KeyUnknown(_)), Some(live)) => {
+                live.refetch().await;
+                issuer.trusts(token.generation, &token.key)
+            }
+            (decided, _) => decided,
         }
     }
 

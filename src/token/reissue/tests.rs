@@ -144,6 +144,13 @@ fn it_never_outlives_what_it_stands_for() {
     session.session_end = Some(now());
     assert!(matches!(
         reissuer.mint(&session, now()),
+        Err(MintError::SessionExpired)
+    ));
+    // What a client gets in exchange has nothing of the leeway.
+    let mut exchanged = ids.source(Some(&token));
+    exchanged.exchanged = true;
+    assert!(matches!(
+        reissuer.mint(&exchanged, now()),
         Err(MintError::Expired)
     ));
     let later = UnixTime::from_secs(NOW + 20);

@@ -1,5 +1,7 @@
 //! Sessions under WebSockets: a log-out, a password change and the session's end close them.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::django::{self, FIVE, GONE, SEVEN};
@@ -73,6 +75,25 @@ fn a_stream_ends_with_its_session() {
         .gateway
         .audit(|line| line["decision"] == "stream_closed");
     assert_eq!(line["reason"], "session_expired");
+}
+
+/// Django prolongs a session that is in use; its streams go on as its requests do.
+#[test]
+fn a_stream_goes_on_with_a_session_that_is_prolonged() {
+    let database = database();
+    let key = "shortshortshortshortshortshortsh";
+    let session = django::stored(&django::login("5", "password-of-5"));
+    database.run(&django::insert(key, &session, 4));
+    let scene = scene(&database);
+    let mut five = open(&scene, key);
+    database.run(&format!(
+        "UPDATE django_session SET expire_date = NOW() + interval '1 hour' WHERE session_key = '{key}'"
+    ));
+    scene
+        .gateway
+        .invalidate(&json!({ "tenant": "default", "session": key }));
+    assert!(five.is_quiet_for(Duration::from_secs(5)));
+    five.echo("after");
 }
 
 #[test]

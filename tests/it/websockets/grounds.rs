@@ -105,12 +105,16 @@ const TABLES: &str = "CREATE TABLE users (tenant TEXT, id TEXT, account TEXT);
     INSERT INTO tenants VALUES ('a'), ('b');";
 
 fn by_domain() -> Scene {
+    sources(", token: {}")
+}
+
+fn sources(more: &str) -> Scene {
     echoing(|builder| {
         execute_sqlite(&builder.folder().join("app.db"), TABLES);
         builder
             .set(
                 "tenants",
-                "sources: [ domain: { query: \"SELECT tenant FROM domains WHERE domain = $host\" }, token: {} ]\nknown: { query: \"SELECT tenant FROM tenants\" }",
+                &format!("sources: [ domain: {{ query: \"SELECT tenant FROM domains WHERE domain = $host\" }}{more} ]\nknown: {{ query: \"SELECT tenant FROM tenants\" }}"),
             )
             .set(
                 "directory",
@@ -153,5 +157,28 @@ fn a_stream_whose_host_no_look_up_knew_goes_on() {
     for _ in 0..2 {
         scene.gateway.invalidate(&json!({}));
         socket.echo("after");
+    }
+}
+
+/// Where the domain alone names the tenant, its end is the tenant's; where the token names it too, a
+/// request would pass without it, and so does the stream.
+#[test]
+fn a_domain_that_is_gone_ends_the_streams_that_it_alone_placed() {
+    for (more, goes_on) in [("", false), (", token: {}", true)] {
+        let scene = sources(more);
+        let mut socket = open(&scene, at("app.test", "a"));
+        socket.echo("before");
+        let gone = "DELETE FROM domains WHERE domain = 'app.test'";
+        execute_sqlite(&scene.gateway.folder().join("app.db"), gone);
+        scene.gateway.invalidate(&json!({ "tenant": "a" }));
+        if goes_on {
+            let mut another = open(&scene, at("app.test", "a"));
+            another.echo("a request passes");
+            socket.echo("after");
+        } else {
+            assert_eq!(socket.ended(), Ended::Code(4403));
+            let response = scene.gateway.send(&at("app.test", "a"));
+            scene.check_refusal(&response, 404, "tenant_unknown");
+        }
     }
 }
