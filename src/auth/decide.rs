@@ -32,10 +32,10 @@ pub type VerifiedTokens = Recent<Box<[u8]>, Arc<VerifiedToken>>;
 pub struct Ask {
     /// What the tenant sources say.
     pub tenant: TenantAnswer,
-    /// What it carries.
-    pub presented: Presented,
     /// What that rests on.
     pub basis: TenantBasis,
+    /// What it carries.
+    pub presented: Presented,
     /// Where it comes from.
     pub origin: OriginFacts,
     /// What Django's CSRF check would look at; for requests with a session and an unsafe method.

@@ -99,11 +99,15 @@ impl Principal {
         self
     }
 
+    /// All credentials of the request, the acting one first.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<VerifiedCredential>> {
+        std::iter::once(&self.verified).chain(&self.grounds.beside)
+    }
+
     /// When the first of its credentials ends of itself.
     #[must_use]
     pub fn ends(&self) -> UnixTime {
-        let beside = self.grounds.beside.iter();
-        let ends = beside.map(|credential| credential.ends());
+        let ends = self.credentials().map(|credential| credential.ends());
         ends.fold(self.verified.ends(), UnixTime::min)
     }
 

@@ -38,9 +38,7 @@ impl Standing {
     /// What `principal` stands on.
     #[must_use]
     pub fn of(principal: &Principal, route: &Arc<Route>) -> Self {
-        let grounds = principal.grounds();
-        let acting = std::iter::once(principal.verified());
-        let credentials: Vec<_> = acting.chain(&grounds.beside).cloned().collect();
+        let credentials: Vec<_> = principal.credentials().cloned().collect();
         let ends = credentials
             .iter()
             .map(|credential| end(credential, credential.ends()));
@@ -52,7 +50,7 @@ impl Standing {
             credentials,
             binding: Arc::clone(principal.binding()),
             route: Arc::clone(route),
-            basis: grounds.basis.clone(),
+            basis: principal.grounds().basis.clone(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Finder: the one reading of the places where a request may carry a credential.
 //!
 //! Every place that the route accepts is read, in the file's order; none hides another. A place
-//! that is configured but not accepted by the route is only held to having one value. An Authorization whose scheme
-//! nobody accepts is malformed, never "no credential".
+//! that is configured but not accepted by the route is only held to having one value. An
+//! Authorization whose scheme nobody accepts is malformed, never "no credential".
 
 use std::borrow::Cow;
 

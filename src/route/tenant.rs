@@ -130,8 +130,8 @@ impl Tenants {
         self.config.several
     }
 
-    /// The tenant of a request, and what that rests on. Where none is `needed` (a public route) a missing one is no error,
-    /// but a conflict is.
+    /// The tenant of a request, and what that rests on. Where none is `needed` (a public route) a
+    /// missing one is no error, but a conflict is.
     pub async fn resolve(
         &self,
         raw: &RawRequest,

@@ -181,8 +181,7 @@ pub(super) fn satisfy(issuer: &Issuer, payload: &mut Map<String, Value>) -> Resu
                     Some(Value::Array(several)) => several.iter().map(Value::as_str).collect(),
                     _ => None,
                 };
-                let fits = |name: &&str| accepted.iter().any(|accepted| accepted == name);
-                if !named.is_some_and(|named| named.iter().any(fits)) {
+                if !super::rules::accepts(&issuer.audiences, named.as_deref()) {
                     payload.insert("aud".into(), json!(first));
                 }
             }

@@ -141,7 +141,7 @@ fn audience(accepted: &Audiences, aud: Option<&Json<'_>>) -> Result<(), TokenErr
 }
 
 /// Whether a token that names these audiences, or has none, may be taken.
-fn accepts(accepted: &Audiences, named: Option<&[&str]>) -> bool {
+pub(super) fn accepts(accepted: &Audiences, named: Option<&[&str]>) -> bool {
     match accepted {
         Audiences::Any => true,
         Audiences::Listed(accepted) if accepted.is_empty() => named.is_none(),

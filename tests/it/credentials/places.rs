@@ -109,6 +109,18 @@ fn where_no_bearer_is_accepted_authorization_is_malformed() {
     scene.refuses(&request, 401, "credential_malformed");
 }
 
+/// A bearer and a cookie, both kept, and these routes.
+fn both_kept(routes: &str) -> Scene {
+    Scene::with(|builder| {
+        builder
+            .set(
+                "credentials",
+                "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
+            )
+            .set("routes", routes)
+    })
+}
+
 const BY_ROUTE: &str =
     "[ { match: { path: /web }, access: member, credentials: [cookie], upstream: app },
   { match: { path: /api }, access: member, credentials: [bearer], upstream: app },
@@ -116,14 +128,7 @@ const BY_ROUTE: &str =
 
 #[test]
 fn what_a_route_does_not_accept_proves_nothing_and_is_removed() {
-    let scene = Scene::with(|builder| {
-        builder
-            .set(
-                "credentials",
-                "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
-            )
-            .set("routes", BY_ROUTE)
-    });
+    let scene = both_kept(BY_ROUTE);
     let five = token();
     let another = Token::user("7").account("14").signed();
     let cookie = |token: &str| format!("access_token={token}; theme=dark");
@@ -167,17 +172,9 @@ fn what_an_optional_route_does_not_accept_is_removed_where_nobody_acts() {
     ));
     let expired = Token::user("5").account("12").expires_in(-600).signed();
     for (accepted, kept) in [("cookie", "cookie"), ("bearer", "authorization")] {
-        let scene = Scene::with(|builder| {
-            builder
-                .set(
-                    "credentials",
-                    "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
-                )
-                .set(
-                    "routes",
-                    &format!("[ {{ match: {{ path: / }}, access: optional, credentials: [{accepted}], upstream: app }} ]"),
-                )
-        });
+        let scene = both_kept(&format!(
+            "[ {{ match: {{ path: / }}, access: optional, credentials: [{accepted}], upstream: app }} ]"
+        ));
         for sent in [&token(), &forged, &expired] {
             let request = match accepted {
                 "cookie" => Request::get("/")
@@ -205,19 +202,11 @@ fn what_an_optional_route_does_not_accept_is_removed_where_nobody_acts() {
 
 #[test]
 fn a34_one_place_holds_one_credential_whatever_the_route_accepts() {
-    let scene = Scene::with(|builder| {
-        builder
-            .set(
-                "credentials",
-                "[ bearer: { forward: keep }, cookie: { name: access_token, forward: keep } ]",
-            )
-            .set(
-                "routes",
-                "[ { match: { path: /open }, access: public, upstream: app },
+    let scene = both_kept(
+        "[ { match: { path: /open }, access: public, upstream: app },
   { match: { path: /free }, access: optional, credentials: [bearer], upstream: app },
   { match: { path: / }, access: member, credentials: [bearer], upstream: app } ]",
-            )
-    });
+    );
     let twice = format!("access_token={}; access_token=evil", token());
     for path in ["/open", "/free", "/", "/api"] {
         let request = Request::get(path).bearer(&token()).header("Cookie", &twice);

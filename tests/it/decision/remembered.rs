@@ -79,16 +79,8 @@ fn a_remembered_token_is_revoked_at_once() {
     let token = Token::user("5").account("12").claim("jti", "j1").signed();
     let request = Request::get("/").bearer(&token);
     scene.passes(&request);
-    let revoke = scene
-        .gateway
-        .admin_request("POST", "/v1/revocations")
-        .header("Content-Type", "application/json")
-        .body(
-            json!({ "tenant": "default", "jti": "j1", "issuer": "app", "until": now() + 60 })
-                .to_string()
-                .as_bytes(),
-        );
-    scene.gateway.admin(&revoke).expect_status(200);
+    let message = json!({ "tenant": "default", "jti": "j1", "issuer": "app", "until": now() + 60 });
+    scene.gateway.revoke(&message).expect_status(200);
     scene.refuses(&request, 401, "token_revoked");
 }
 

@@ -122,6 +122,15 @@ impl Gateway {
         assert_eq!(response.json()["applied"], true);
     }
 
+    /// Asks for a revocation.
+    pub(crate) fn revoke(&self, message: &Value) -> Response {
+        let request = self
+            .admin_request("POST", "/v1/revocations")
+            .header("Content-Type", "application/json")
+            .body(message.to_string().as_bytes());
+        self.admin(&request)
+    }
+
     /// Replaces the directory file at once, without saying so.
     pub(crate) fn replace_users(&self, yaml: &str) {
         self.replace_file("users.yaml", yaml);

@@ -18,11 +18,7 @@ fn get(token: &Token) -> Request {
 
 #[track_caller]
 fn revoke(scene: &Scene, message: &Value, status: u16) -> Value {
-    let request = scene
-        .gateway
-        .admin_request("POST", "/v1/revocations")
-        .body(message.to_string().as_bytes());
-    scene.gateway.admin(&request).expect_status(status).json()
+    scene.gateway.revoke(message).expect_status(status).json()
 }
 
 fn passes(scene: &Scene, token: &Token) -> bool {

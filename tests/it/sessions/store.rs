@@ -305,12 +305,7 @@ fn a_revoked_users_sessions_are_refused_too() {
     scene.passes(&get(FIVE));
     let until = jiff::Timestamp::from_second(crate::harness::now() + 3600).expect("a time");
     let revoke = |message: &serde_json::Value| {
-        let request = scene
-            .gateway
-            .admin_request("POST", "/v1/revocations")
-            .header("Content-Type", "application/json")
-            .body(message.to_string().as_bytes());
-        scene.gateway.admin(&request).expect_status(200);
+        scene.gateway.revoke(message).expect_status(200);
     };
     // An issuer's tokens are no sessions.
     revoke(

@@ -62,14 +62,21 @@ fn e12_a_password_change_puts_the_user_out() {
     assert_eq!(five.ended(), Ended::Code(4401));
 }
 
+const SHORT: &str = "shortshortshortshortshortshortsh";
+
+/// The database with one more session, which lives for so many seconds.
+fn with_short_session(seconds: i64) -> Database {
+    let database = database();
+    let session = django::stored(&django::login("5", "password-of-5"));
+    database.run(&django::insert(SHORT, &session, seconds));
+    database
+}
+
 #[test]
 fn a_stream_ends_with_its_session() {
-    let database = database();
-    let key = "shortshortshortshortshortshortsh";
-    let session = django::stored(&django::login("5", "password-of-5"));
-    database.run(&django::insert(key, &session, 3));
+    let database = with_short_session(3);
     let scene = scene(&database);
-    let mut five = open(&scene, key);
+    let mut five = open(&scene, SHORT);
     assert_eq!(five.ended(), Ended::Code(4401));
     let line = scene
         .gateway
@@ -80,18 +87,15 @@ fn a_stream_ends_with_its_session() {
 /// Django prolongs a session that is in use; its streams go on as its requests do.
 #[test]
 fn a_stream_goes_on_with_a_session_that_is_prolonged() {
-    let database = database();
-    let key = "shortshortshortshortshortshortsh";
-    let session = django::stored(&django::login("5", "password-of-5"));
-    database.run(&django::insert(key, &session, 4));
+    let database = with_short_session(4);
     let scene = scene(&database);
-    let mut five = open(&scene, key);
+    let mut five = open(&scene, SHORT);
     database.run(&format!(
-        "UPDATE django_session SET expire_date = NOW() + interval '1 hour' WHERE session_key = '{key}'"
+        "UPDATE django_session SET expire_date = NOW() + interval '1 hour' WHERE session_key = '{SHORT}'"
     ));
     scene
         .gateway
-        .invalidate(&json!({ "tenant": "default", "session": key }));
+        .invalidate(&json!({ "tenant": "default", "session": SHORT }));
     assert!(five.is_quiet_for(Duration::from_secs(5)));
     five.echo("after");
 }

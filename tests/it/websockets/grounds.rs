@@ -54,11 +54,7 @@ fn a_credential_beside_the_acting_one_that_is_revoked_ends_the_stream() {
     let mut other = open(&scene, Request::get("/ws").bearer(&caller().signed()));
     both.echo("before");
     let what = json!({ "tenant": "default", "jti": "beside", "until": now() + 3600 });
-    let revoke = scene
-        .gateway
-        .admin_request("POST", "/v1/revocations")
-        .body(what.to_string().as_bytes());
-    scene.gateway.admin(&revoke).expect_status(200);
+    scene.gateway.revoke(&what).expect_status(200);
     assert_eq!(both.ended(), Ended::Code(4401));
     other.echo("after");
 }
