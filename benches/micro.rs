@@ -26,7 +26,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
-use countersign::auth::{Ask, Authenticator, Evidence, OriginFacts, VerifiedTokens};
+use countersign::auth::{Ask, Authenticator, Evidence, Known, OriginFacts, VerifiedTokens};
 use countersign::config::{self, Config};
 use countersign::credential::{Carriers, Finder, RepeatedCookie};
 use countersign::directory::Live;
@@ -224,12 +224,9 @@ fn directory_hit(bencher: Bencher<'_, '_>) {
         UserId::parse("5").unwrap(),
     );
     let lookup: Arc<str> = Arc::from("default");
-    let live = || {
-        world
-            .gateway
-            .directory()
-            .live(&tenant, &lookup, black_box(&user))
-    };
+    let directory = world.gateway.directory();
+    let near = directory.near();
+    let live = || directory.live_near(&tenant, &lookup, black_box(&user), &near);
     assert!(matches!(world.runtime.block_on(live()), Ok(Live::Known(_))));
     bencher.bench_local(|| live().now_or_never().unwrap().unwrap());
 }
@@ -333,7 +330,11 @@ fn decide(bencher: Bencher<'_, '_>) {
         origin: OriginFacts::default(),
         csrf: None,
     };
-    let (known, now) = (VerifiedTokens::of_bytes(MEMORY), Clock.now().unwrap());
+    let known = Known {
+        tokens: VerifiedTokens::of_bytes(MEMORY),
+        near: world.gateway.directory().near(),
+    };
+    let now = Clock.now().unwrap();
     let decide = async || {
         let (mut evidence, mut trace) = (Evidence::default(), Trace::off());
         let seen = (&mut evidence, &mut trace);

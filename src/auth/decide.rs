@@ -17,7 +17,7 @@ use super::session::Sessions;
 use super::standing::{Unpushed, narrow};
 use crate::config::{Config, Conflict, Origins};
 use crate::credential::Presented;
-use crate::directory::{Binding, Directory, Lease, Live, Revocations};
+use crate::directory::{Binding, Directory, Lease, Live, Near, Revocations};
 use crate::ids::TenantId;
 use crate::route::{Access, Matched, Route, TenantAnswer, TenantBasis, Tenants};
 use crate::session::CsrfFacts;
@@ -26,6 +26,16 @@ use crate::token::{Recent, VerifiedToken, Verifier};
 
 /// The tokens that one core has verified, under their whole text.
 pub type VerifiedTokens = Recent<Box<[u8]>, Arc<VerifiedToken>>;
+
+/// What a core keeps of earlier decisions: no identity, only proofs that are dear to make, and where the
+/// live records stand.
+#[derive(Debug)]
+pub struct Known {
+    /// Verified tokens.
+    pub tokens: VerifiedTokens,
+    /// The way to the live records.
+    pub near: Near,
+}
 
 /// What a request asks to be decided on.
 #[derive(Debug)]
@@ -104,13 +114,13 @@ impl Authenticator {
     }
 
     /// Decides one request. Tokens that are `known` are not verified again while they hold; whom they
-    /// speak of is looked up each time. `lease`, where the request may become a stream, is registered before the
+    /// speak of is asked of the directory each time. `lease`, where the request may become a stream, is registered before the
     /// live look-up, so that no change between the two is missed.
     pub async fn decide(
         &self,
         matched: &Matched<'_>,
         ask: &Ask,
-        known: &VerifiedTokens,
+        known: &Known,
         now: UnixTime,
         lease: Option<&mut Option<Lease>>,
         seen: (&mut Evidence, &mut Trace),
@@ -131,7 +141,7 @@ impl Authenticator {
 
         // Step 4: every credential is verified; one bad one refuses the request.
         let seen = (&mut *evidence, &mut *trace);
-        let verified = self.verify(ask, known, now, seen).await?;
+        let verified = self.verify(ask, &known.tokens, now, seen).await?;
         let Some(acting) = verified.first() else {
             return match anonymous {
                 Some(access) => Ok(Grant::Public(Arc::clone(route), access.anonymous())),
@@ -183,8 +193,9 @@ impl Authenticator {
                 Box::pin(self.refuse_blacklisted(&tenant, credential)).await?;
             }
         }
+        let near = Some(&known.near);
         let principal = self
-            .establish(&tenant, acting, route, evidence, trace)
+            .establish(&tenant, acting, route, near, (evidence, trace))
             .await?;
         self.refuse_revoked(&tenant, acting, Some(principal.user()), now)?;
         let beside = verified.get(1..).unwrap_or_default();
@@ -306,11 +317,16 @@ impl Authenticator {
         tenant: &TenantId,
         verified: &Arc<VerifiedCredential>,
         route: &Route,
-        evidence: &mut Evidence,
-        trace: &mut Trace,
+        near: Option<&Near>,
+        (evidence, trace): (&mut Evidence, &mut Trace),
     ) -> Result<Principal, Denial> {
         let (lookup, user) = (verified.lookup(), verified.user());
-        let binding = match self.directory.live(tenant, lookup, user).await? {
+        let directory = &self.directory;
+        let live = match near {
+            Some(near) => directory.live_near(tenant, lookup, user, near).await?,
+            None => directory.live(tenant, lookup, user).await?,
+        };
+        let binding = match live {
             Live::Known(binding) => binding,
             Live::Unknown => {
                 trace.note("live record", || json!(null));

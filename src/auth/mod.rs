@@ -16,7 +16,7 @@ mod session;
 mod standing;
 mod verify;
 
-pub use decide::{Ask, Authenticator, Evidence, VerifiedTokens};
+pub use decide::{Ask, Authenticator, Evidence, Known, VerifiedTokens};
 pub use denial::Denial;
 pub use origin::{FetchSite, OriginFacts};
 pub use principal::{Grant, Principal};

@@ -118,8 +118,8 @@ impl Authenticator {
                 tenant,
                 acting,
                 &standing.route,
-                &mut evidence,
-                &mut Trace::off(),
+                None,
+                (&mut evidence, &mut Trace::off()),
             )
             .await?;
         self.same_live_user(beside, &principal, &standing.route)

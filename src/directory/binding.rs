@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::key::Key;
 use super::record::Record;
+use super::sync::AtomicBool;
 use crate::ids::{AccountId, TenantId, UserId};
 use crate::telemetry::{Redacted, UnixTime};
 
@@ -29,10 +31,13 @@ pub struct Binding {
     record: Arc<Record>,
     generation: u64,
     read_at: Instant,
+    /// Whether something newer has come: an invalidation that covers it, another record in its place, or
+    /// its eviction, after which no invalidation would find it.
+    withdrawn: AtomicBool,
 }
 
 impl Binding {
-    pub(super) const fn new(
+    pub(super) fn new(
         key: Arc<Key>,
         record: Arc<Record>,
         generation: u64,
@@ -43,7 +48,23 @@ impl Binding {
             record,
             generation,
             read_at,
+            withdrawn: AtomicBool::new(false),
         }
+    }
+
+    /// The key that it was looked up by.
+    pub(super) const fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+
+    /// From now on nobody who asks is given it, however he holds on to it.
+    pub(super) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Release);
+    }
+
+    /// Whether it may no longer be given out.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
     }
 
     /// The tenant.

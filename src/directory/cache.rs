@@ -7,6 +7,11 @@
 //! insertion, and across all of [`Cache::invalidate`], so no invalidation can fall between the two.
 //! A hit takes no lock of ours.
 //!
+//! What a core holds on to by itself ([`Near`]) could outlive its entry. So a row says itself when it
+//! may no longer be given out ([`Binding::is_withdrawn`]), and every row that does not say so is in
+//! the index, where an invalidation finds it: it is entered before anybody can have it, and leaves after
+//! it was withdrawn.
+//!
 //! "No such user" lives in a space of its own, so that a flood of unknown users evicts no known
 //! one. Failures never get here.
 //!
@@ -20,11 +25,13 @@ use super::binding::Binding;
 use super::index::Index;
 use super::invalidation::Invalidation;
 use super::key::{Key, KeyRef, Placed, PlacedRef};
+use super::near::Near;
 use super::record::Record;
 use super::ring::Ring;
 use super::space::{Space, listened};
 use super::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::config;
+use crate::ids::TenantId;
 
 /// Most remembered "no such user".
 const ABSENT_CAPACITY: u64 = 10_000;
@@ -74,9 +81,9 @@ struct Missing {
 #[derive(Debug)]
 pub(super) struct Cache {
     rows: Space<Placed, Arc<Binding>>,
-    rows_index: Arc<Index>,
+    rows_index: Arc<Index<Arc<Binding>>>,
     missing: Space<Placed, Missing>,
-    missing_index: Arc<Index>,
+    missing_index: Arc<Index<Arc<Key>>>,
     ring: Mutex<Ring>,
     /// The generation of the newest entry.
     generation: AtomicU64,
@@ -87,17 +94,20 @@ pub(super) struct Cache {
     lives: config::DirectoryCache,
     /// Of keys, and of generations for their jitter.
     hasher: ahash::RandomState,
+    /// By which a [`Near`] knows that it is of this cache.
+    mark: Arc<()>,
 }
 
 impl Cache {
     pub(super) fn new(config: &config::DirectoryCache) -> Self {
         let longest = config.ttl.max(config.ttl_without_push);
         let kept = longest.saturating_add(config.stale_if_error);
-        let rows_index = Arc::new(Index::default());
-        let missing_index = Arc::new(Index::default());
+        let rows_index = Arc::<Index<Arc<Binding>>>::default();
+        let missing_index = Arc::<Index<Arc<Key>>>::default();
         let rows = space(config.capacity, kept, {
             let index = Arc::clone(&rows_index);
             move |placed, row: &Arc<Binding>| {
+                row.withdraw();
                 index.remove(placed.key(), Some(row.record()), row.generation());
             }
         });
@@ -118,17 +128,41 @@ impl Cache {
             push_up: AtomicBool::new(false),
             lives: *config,
             hasher: ahash::RandomState::new(),
+            mark: Arc::default(),
         }
+    }
+
+    /// What a core may keep of this cache.
+    pub(super) fn near(&self) -> Near {
+        Near::new(&self.mark, self.lives.capacity)
     }
 
     /// The answer, unless it is past its life.
     pub(super) fn get(&self, key: KeyRef<'_>, now: Instant) -> Option<Cached> {
+        self.get_placed(self.place(key), now)
+    }
+
+    /// The same by way of what this core has used lately.
+    pub(super) fn get_near(&self, near: &Near, key: KeyRef<'_>, now: Instant) -> Option<Cached> {
         let key = self.place(key);
-        if let Some(row) = self.row(key) {
-            let life = self.life(self.row_life(), row.generation());
-            if now.saturating_duration_since(row.read_at()) < life {
-                return Some(Cached::Known(row));
-            }
+        if let Some(row) = near.find(&self.mark, key.hash())
+            && key.key().names(row.key())
+            && !row.is_withdrawn()
+            && self.stands(row.generation())
+            && self.is_fresh(&row, now)
+        {
+            return Some(Cached::Known(row));
+        }
+        let found = self.get_placed(key, now);
+        if let Some(Cached::Known(row)) = &found {
+            near.keep(&self.mark, key.hash(), row);
+        }
+        found
+    }
+
+    fn get_placed(&self, key: PlacedRef<'_>, now: Instant) -> Option<Cached> {
+        if let Some(row) = self.row(key).filter(|row| self.is_fresh(row, now)) {
+            return Some(Cached::Known(row));
         }
         let missing = self.missing.get(&key)?;
         let life = self.life(self.lives.negative_ttl, missing.generation);
@@ -169,7 +203,6 @@ impl Cache {
         let sought = self.place(KeyRef::of(key));
         let cached = match answer {
             Answer::Row(record) => {
-                self.rows_index.add(key, Some(&record), generation);
                 let before = self.row(sought);
                 let record = match before {
                     Some(row) if **row.record() == *record => Arc::clone(row.record()),
@@ -181,18 +214,22 @@ impl Cache {
                     generation,
                     ticket.asked_at,
                 ));
+                self.withdraw(key);
+                self.rows_index
+                    .add(key, Some(row.record()), generation, &row);
                 self.rows.insert(sought.own(key), Arc::clone(&row));
                 self.missing.invalidate(&sought);
                 Cached::Known(row)
             }
             Answer::Absent(absence) => {
-                self.missing_index.add(key, None, generation);
+                self.missing_index.add(key, None, generation, key);
                 let missing = Missing {
                     absence,
                     generation,
                     asked_at: ticket.asked_at,
                 };
                 self.missing.insert(sought.own(key), missing);
+                self.withdraw(key);
                 self.rows.invalidate(&sought);
                 Cached::Absent(absence)
             }
@@ -213,16 +250,16 @@ impl Cache {
                 self.missing.invalidate_all();
             }
             Invalidation::Tenant(tenant) => {
-                self.remove(&self.rows, &self.rows_index.of_tenant(tenant));
-                self.remove(&self.missing, &self.missing_index.of_tenant(tenant));
+                self.remove(&self.rows_index.of_tenant(tenant));
+                self.remove_absences(tenant);
             }
             Invalidation::User { tenant, user } => {
-                self.remove(&self.rows, &self.rows_index.of_user(tenant, user));
-                self.remove(&self.missing, &self.missing_index.of_tenant(tenant));
+                self.remove(&self.rows_index.of_user(tenant, user));
+                self.remove_absences(tenant);
             }
             Invalidation::Account { tenant, account } => {
-                self.remove(&self.rows, &self.rows_index.of_account(tenant, account));
-                self.remove(&self.missing, &self.missing_index.of_tenant(tenant));
+                self.remove(&self.rows_index.of_account(tenant, account));
+                self.remove_absences(tenant);
             }
             // Sessions are no records.
             Invalidation::Session { .. } => return,
@@ -246,24 +283,25 @@ impl Cache {
         self.rows.entry_count()
     }
 
-    /// How many references the indexes hold: of records, and of absences.
-    #[cfg(test)]
-    pub(super) fn references(&self) -> [u64; 2] {
-        [&self.rows_index, &self.missing_index].map(|index| index.len() as u64)
+    fn remove(&self, rows: &[Arc<Binding>]) {
+        for row in rows {
+            row.withdraw();
+            self.rows.invalidate(&self.place(KeyRef::of(row.key())));
+        }
     }
 
-    /// How many absences are held.
-    #[cfg(test)]
-    pub(super) fn absences(&self) -> u64 {
-        self.missing.entry_count()
+    fn remove_absences(&self, tenant: &TenantId) {
+        for key in self.missing_index.of_tenant(tenant) {
+            self.missing.invalidate(&self.place(KeyRef::of(&key)));
+        }
     }
 
-    fn remove<V>(&self, space: &Space<Placed, V>, keys: &[Arc<Key>])
-    where
-        V: Clone + Send + Sync + 'static,
-    {
-        for key in keys {
-            space.invalidate(&self.place(KeyRef::of(key)));
+    /// The rows of this key are no longer the newest, also one that was evicted a moment ago.
+    fn withdraw(&self, key: &Key) {
+        for row in self.rows_index.of_user(&key.tenant, &key.subject) {
+            if **row.key() == *key {
+                row.withdraw();
+            }
         }
     }
 
@@ -275,6 +313,11 @@ impl Cache {
         self.rows
             .get(&key)
             .filter(|row| self.stands(row.generation()))
+    }
+
+    fn is_fresh(&self, row: &Binding, now: Instant) -> bool {
+        let life = self.life(self.row_life(), row.generation());
+        now.saturating_duration_since(row.read_at()) < life
     }
 
     fn stands(&self, generation: u64) -> bool {

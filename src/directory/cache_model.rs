@@ -149,6 +149,9 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
         push_up: false,
     };
     let mut under_way: Vec<UnderWay> = Vec::new();
+    let cores = [cache.near(), cache.near()];
+    // What requests that are not done yet hold on to.
+    let mut held = Vec::new();
     for step in steps {
         match step {
             Step::Start { user, by_name } => {
@@ -169,7 +172,9 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
                 let fill = under_way.remove(which % under_way.len());
                 let row = answer(fill.user, fill.account, fill.version);
-                let stored = cache.store(fill.ticket, &fill.key, row).is_some();
+                let stored = cache.store(fill.ticket, &fill.key, row);
+                held.extend(stored.clone());
+                let stored = stored.is_some();
                 let outdated = fill.version != model.accounts[fill.user].1;
                 prop_assert!(!(stored && outdated), "an outdated row was stored");
                 prop_assert!(
@@ -217,7 +222,10 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 cache.rows.run_pending_tasks();
                 cache.missing.run_pending_tasks();
             }
-            Step::Read { user, by_name } => check_read(&cache, &model, now, user, by_name)?,
+            Step::Read { user, by_name } => {
+                let core = &cores[usize::from(by_name)];
+                check_read((&cache, core), &model, now, user, by_name)?;
+            }
         }
     }
     cache.rows.run_pending_tasks();
@@ -231,7 +239,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
 
 /// What is given out is the source's present state, and within its life.
 fn check_read(
-    cache: &Cache,
+    (cache, core): (&Cache, &Near),
     model: &Model,
     now: Instant,
     user: usize,
@@ -241,10 +249,15 @@ fn check_read(
     let key = KeyRef::of(&key);
     let (account, version) = model.accounts[user];
     let life = if model.push_up { PUSHED_LIFE } else { LIFE };
-    let fresh = cache.get(key, now).map(|found| (found, life));
+    let fresh = [
+        cache.get_near(core, key, now),
+        cache.get_near(core, key, now),
+        cache.get(key, now),
+    ];
+    let fresh = fresh.into_iter().flatten().map(|found| (found, life));
     let stale = cache.stale(key, now).map(Cached::Known);
     let stale = stale.map(|found| (found, life + LIFE));
-    for (found, life) in fresh.into_iter().chain(stale) {
+    for (found, life) in fresh.chain(stale) {
         match found {
             Cached::Absent(_) => prop_assert_eq!(account, 0),
             Cached::Known(row) => {

@@ -10,6 +10,39 @@ const PUSHED_TTL: Duration = Duration::from_secs(100);
 const NEGATIVE_TTL: Duration = Duration::from_secs(4);
 const STALE: Duration = Duration::from_secs(50);
 
+impl Cache {
+    /// How many references the indexes hold: of records, and of absences.
+    pub(in super::super) fn references(&self) -> [u64; 2] {
+        [self.rows_index.len(), self.missing_index.len()].map(|length| length as u64)
+    }
+
+    /// What the core finds by itself, whether or not it may be given out.
+    pub(in super::super) fn find_near(&self, near: &Near, key: KeyRef<'_>) -> Option<Arc<Binding>> {
+        near.find(&self.mark, self.place(key).hash())
+    }
+
+    /// Puts a row where the core looks for this key's.
+    pub(in super::super) fn keep_near(&self, near: &Near, key: KeyRef<'_>, row: &Arc<Binding>) {
+        near.keep(&self.mark, self.place(key).hash(), row);
+    }
+
+    /// The entry goes, as it would for want of room.
+    pub(in super::super) fn evict(&self, key: KeyRef<'_>) {
+        self.rows.invalidate(&self.place(key));
+        self.run_pending_tasks();
+    }
+
+    /// Does what the space of the rows has put off.
+    pub(in super::super) fn run_pending_tasks(&self) {
+        self.rows.run_pending_tasks();
+    }
+
+    /// How many absences are held.
+    pub(in super::super) fn absences(&self) -> u64 {
+        self.missing.entry_count()
+    }
+}
+
 fn cache() -> Cache {
     Cache::new(&config::DirectoryCache {
         capacity: 1000,
@@ -268,13 +301,14 @@ fn e16_no_interleaving_of_threads_gives_out_an_older_answer() {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
+                let near = cache.near();
                 while acknowledged.load(Ordering::SeqCst) < CHANGES {
                     let ticket = cache.ticket(now);
                     let version = source.load(Ordering::SeqCst);
                     std::thread::yield_now();
                     cache.store(ticket, &key, row("7", &version.to_string()));
                     let oldest = acknowledged.load(Ordering::SeqCst);
-                    if let Some(cached) = cache.get(KeyRef::of(&key), now) {
+                    if let Some(cached) = cache.get_near(&near, KeyRef::of(&key), now) {
                         assert!(version_of(cached) >= oldest);
                     }
                 }

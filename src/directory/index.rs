@@ -10,7 +10,7 @@
 //! Its lock is a leaf: nothing is called while it is held.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::key::Key;
 use super::record::Record;
@@ -29,15 +29,22 @@ enum Named {
 
 type Reference = (TenantId, Named, u64);
 
-#[derive(Debug, Default)]
-pub(super) struct Index(Mutex<BTreeMap<Reference, Arc<Key>>>);
+/// The references to entries, each known by what `E` says of it.
+#[derive(Debug)]
+pub(super) struct Index<E>(Mutex<BTreeMap<Reference, E>>);
 
-impl Index {
+impl<E> Default for Index<E> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<E: Clone> Index<E> {
     /// Adds the references of an entry: its subject, and what its record names.
-    pub(super) fn add(&self, key: &Arc<Key>, record: Option<&Record>, generation: u64) {
+    pub(super) fn add(&self, key: &Key, record: Option<&Record>, generation: u64, entry: &E) {
         let mut held = self.lock();
         for named in names(key, record) {
-            held.insert((key.tenant.clone(), named, generation), Arc::clone(key));
+            held.insert((key.tenant.clone(), named, generation), entry.clone());
         }
     }
 
@@ -49,20 +56,20 @@ impl Index {
         }
     }
 
-    /// The keys of the entries that name this user.
-    pub(super) fn of_user(&self, tenant: &TenantId, user: &UserId) -> Vec<Arc<Key>> {
+    /// The entries that name this user.
+    pub(super) fn of_user(&self, tenant: &TenantId, user: &UserId) -> Vec<E> {
         let named = Named::User(user.clone());
         self.range(tenant, &named, &named)
     }
 
-    /// The keys of the entries that name this account.
-    pub(super) fn of_account(&self, tenant: &TenantId, account: &AccountId) -> Vec<Arc<Key>> {
+    /// The entries that name this account.
+    pub(super) fn of_account(&self, tenant: &TenantId, account: &AccountId) -> Vec<E> {
         let named = Named::Account(account.clone());
         self.range(tenant, &named, &named)
     }
 
-    /// The keys of a tenant's entries; a key may stand several times.
-    pub(super) fn of_tenant(&self, tenant: &TenantId) -> Vec<Arc<Key>> {
+    /// A tenant's entries; one may stand several times.
+    pub(super) fn of_tenant(&self, tenant: &TenantId) -> Vec<E> {
         self.range(tenant, &Named::First, &Named::Last)
     }
 
@@ -72,16 +79,16 @@ impl Index {
         self.lock().len()
     }
 
-    fn range(&self, tenant: &TenantId, from: &Named, to: &Named) -> Vec<Arc<Key>> {
+    fn range(&self, tenant: &TenantId, from: &Named, to: &Named) -> Vec<E> {
         let from = (tenant.clone(), from.clone(), 0);
         let to = (tenant.clone(), to.clone(), u64::MAX);
         self.lock()
             .range(from..=to)
-            .map(|(_, key)| Arc::clone(key))
+            .map(|(_, entry)| entry.clone())
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Reference, Arc<Key>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Reference, E>> {
         // Nothing that runs under the lock panics half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -35,7 +35,8 @@ impl<'a> KeyRef<'a> {
         }
     }
 
-    fn names(self, key: &Key) -> bool {
+    /// Whether that is the owned form.
+    pub(super) fn names(self, key: &Key) -> bool {
         *self.subject == key.subject && *self.tenant == key.tenant && *self.lookup == key.lookup
     }
 
@@ -75,6 +76,14 @@ impl<'a> PlacedRef<'a> {
     pub(super) fn of(hasher: &ahash::RandomState, key: KeyRef<'a>) -> Self {
         let hash = hasher.hash_one(key);
         Self { hash, key }
+    }
+
+    pub(super) const fn hash(self) -> u64 {
+        self.hash
+    }
+
+    pub(super) const fn key(self) -> KeyRef<'a> {
+        self.key
     }
 
     /// The owned form, of the `key` that it was borrowed from or one equal to that.

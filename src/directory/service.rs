@@ -12,11 +12,13 @@ use super::cache::{Absence, Cached};
 use super::caches;
 use super::desk::{Desk, TenantAskRef};
 use super::error::{DirectoryError, SourceError};
+use super::flight::Seat;
 use super::health::DirectoryStatus;
 use super::invalidation::Invalidation;
-use super::key::KeyRef;
+use super::key::{Key, KeyRef};
 use super::lease::Leases;
 use super::memo::QuestionRef;
+use super::near::Near;
 use super::push::{Again, Push};
 use super::source::{Caches, Source};
 use crate::config::{self, Fault};
@@ -90,6 +92,12 @@ impl Directory {
         }
     }
 
+    /// What a core may keep of this directory.
+    #[must_use]
+    pub fn near(&self) -> Near {
+        self.desk.cache.near()
+    }
+
     /// The live record of a subject.
     pub async fn live(
         &self,
@@ -102,11 +110,33 @@ impl Directory {
             lookup,
             subject,
         };
-        let start = |key, seat| {
-            self.control
-                .spawn(Arc::clone(&self.desk).look_up(key, seat));
+        live(
+            self.desk
+                .live(key, |key, seat| self.start_look_up(key, seat))
+                .await?,
+        )
+    }
+
+    /// The same; `near` is the asking core's.
+    pub async fn live_near(
+        &self,
+        tenant: &TenantId,
+        lookup: &Arc<str>,
+        subject: &UserId,
+        near: &Near,
+    ) -> Result<Live, DirectoryError> {
+        let key = KeyRef {
+            tenant,
+            lookup,
+            subject,
         };
-        live(self.desk.live(key, start).await?)
+        let start = |key, seat| self.start_look_up(key, seat);
+        live(self.desk.live_near(key, near, start).await?)
+    }
+
+    fn start_look_up(&self, key: Arc<Key>, seat: Seat<Arc<Key>, Cached>) {
+        self.control
+            .spawn(Arc::clone(&self.desk).look_up(key, seat));
     }
 
     /// The tenant whose host this is; `query` is the one in the configuration, `host` lower-case and

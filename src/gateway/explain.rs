@@ -79,10 +79,8 @@ pub async fn explain(gateway: &Gateway, request: Request<()>, tls: bool) -> Expl
         fault: None,
         now,
     };
-    match gateway
-        .decide(asked, &Memory::of_bytes(0), &mut case, &mut trace)
-        .await
-    {
+    let memory = Memory::of_bytes(0, gateway.directory());
+    match gateway.decide(asked, &memory, &mut case, &mut trace).await {
         Err(rejection) => refusal(&rejection, trace.into_steps()),
         Ok(decided) => {
             let upstream = decided.forward.map(|forward| {

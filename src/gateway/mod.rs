@@ -31,10 +31,10 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
-use crate::auth::{Ask, Grant, VerifiedTokens};
+use crate::auth::{Ask, Grant, Known, VerifiedTokens};
 use crate::config::Access;
 use crate::credential::Presented;
-use crate::directory::Lease;
+use crate::directory::{Directory, Lease};
 use crate::drain::Drain;
 use crate::forward::{self, BodyWatch, ForwardRequest, Minted, Reserved};
 use crate::reason::Reason;
@@ -93,16 +93,19 @@ pub struct Core {
 /// a request acts as is asked of the directory each time.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    verified: VerifiedTokens,
+    known: Known,
     minted: Minted,
 }
 
 impl Memory {
     /// An empty one, of about so many bytes: three quarters for verified tokens, one for what is
-    /// signed.
-    pub(crate) fn of_bytes(bytes: usize) -> Self {
+    /// signed. The way to the live records takes up to 4 MiB more.
+    pub(crate) fn of_bytes(bytes: usize, directory: &Directory) -> Self {
         Self {
-            verified: VerifiedTokens::of_bytes(bytes - bytes / 4),
+            known: Known {
+                tokens: VerifiedTokens::of_bytes(bytes - bytes / 4),
+                near: directory.near(),
+            },
             minted: Minted::of_bytes(bytes / 4),
         }
     }
@@ -153,7 +156,10 @@ impl Core {
     pub fn new(gateway: Arc<Gateway>, drain: Drain) -> Self {
         let pools = Pools::new(gateway.upstreams(), Arc::clone(&gateway.metrics));
         Self {
-            memory: Memory::of_bytes(gateway.limits.token_cache / gateway.workers.max(1)),
+            memory: Memory::of_bytes(
+                gateway.limits.token_cache / gateway.workers.max(1),
+                gateway.directory(),
+            ),
             reserved: Rc::new(Reserved::clone(gateway.forwarder.reserved())),
             gateway,
             pools,
@@ -354,7 +360,7 @@ impl Gateway {
         let seen = (&mut case.evidence, &mut *trace);
         let decision = self
             .authenticator
-            .decide(&matched, &ask, &memory.verified, now, slot, seen)
+            .decide(&matched, &ask, &memory.known, now, slot, seen)
             .await;
         let grant = decision.inspect_err(|_| case.claims(&ask.presented, self.verifier()))?;
         if matched.preflight.is_some() {

@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::future::{block_on, spawn, spawn_local, yield_now};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
@@ -144,8 +144,8 @@ impl Truth {
     }
 
     /// Asks, and makes sure that the answer is no older than what was acknowledged before; `judge`
-    /// says whether an answer fits a state.
-    async fn check<A>(&self, ask: impl Future<Output = A>, judge: impl Fn(&A, u64) -> bool) {
+    /// says whether an answer fits a state. Gives the answer.
+    async fn check<A>(&self, ask: impl Future<Output = A>, judge: impl Fn(&A, u64) -> bool) -> A {
         let oldest = self.acknowledged.load(SeqCst);
         let answer = ask.await;
         let newest = self.state.load(SeqCst);
@@ -153,6 +153,7 @@ impl Truth {
             (oldest..=newest).any(|state| judge(&answer, state)),
             "an answer from before state {oldest} in state {newest}"
         );
+        answer
     }
 }
 

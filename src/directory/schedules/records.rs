@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::cache::{Absence, Answer, Cached};
 use super::super::flight::Seat;
 use super::super::key::{Key, KeyRef};
+use super::super::near::Near;
 use super::super::record::Record;
 use super::*;
 use crate::ids::{AccountId, UserId};
@@ -58,14 +59,23 @@ pub(super) fn said(way: u32) -> Invalidation {
 
 /// A request for the live record; look-ups are tasks of their own.
 pub(super) async fn live(truth: &Arc<Truth>, key: &Arc<Key>) -> Cached {
-    let start = |key: Arc<Key>, seat: Seat<_, _>| {
-        let truth = Arc::clone(truth);
-        spawn(async move {
-            let find = async || Ok(answer(truth.read().await));
-            truth.desk.fill(&key, seat, find).await;
-        });
-    };
+    let start = |key, seat| look_up(truth, key, seat);
     truth.desk.live(KeyRef::of(key), start).await.unwrap()
+}
+
+/// The same for a core that keeps what it was given.
+async fn live_near(truth: &Arc<Truth>, near: &Near, key: &Arc<Key>) -> Cached {
+    let start = |key, seat| look_up(truth, key, seat);
+    let desk = &truth.desk;
+    desk.live_near(KeyRef::of(key), near, start).await.unwrap()
+}
+
+fn look_up(truth: &Arc<Truth>, key: Arc<Key>, seat: Seat<Arc<Key>, Cached>) {
+    let truth = Arc::clone(truth);
+    spawn(async move {
+        let find = async || Ok(answer(truth.read().await));
+        truth.desk.fill(&key, seat, find).await;
+    });
 }
 
 #[test]
@@ -78,10 +88,13 @@ fn e16_no_schedule_gives_out_a_record_older_than_an_acknowledged_change() {
         ];
         for _ in 0..2 {
             let truth = Arc::clone(&truth);
-            tasks.push(spawn(async move {
-                for _ in 0..2 {
+            tasks.push(spawn_local(async move {
+                let near = truth.desk.cache.near();
+                // A request that is not done yet holds on to its record.
+                let mut held = Vec::new();
+                for _ in 0..3 {
                     let key = key(["7", "bob@example.com"][one_of(2) as usize]);
-                    truth.check(live(&truth, &key), fits).await;
+                    held.push(truth.check(live_near(&truth, &near, &key), fits).await);
                     let stale = async || truth.desk.cache.stale(KeyRef::of(&key), now());
                     let fits = |row: &Option<_>, state| {
                         row.clone()
@@ -126,6 +139,52 @@ fn e16_no_schedule_keeps_a_row_older_than_an_acknowledged_change() {
         let cache = &truth.desk.cache;
         assert_eq!(cache.references(), [cache.entries() * 4, cache.absences()]);
     });
+}
+
+/// A core has a record, and a request that holds on to it. While the entry goes for want of room, which
+/// the index hears of later, something newer comes: an invalidation, or another look-up.
+#[test]
+fn e16_no_schedule_lets_a_core_keep_what_is_evicted_meanwhile() {
+    schedules(async || {
+        let (truth, key) = (Truth::new(), key("bob@example.com"));
+        let near = truth.desk.cache.near();
+        // After state 0 comes the one in which he is gone.
+        let first = [0, GONE + 1][one_of(2) as usize];
+        truth.state.store(first, SeqCst);
+        let held = store(&truth, &key, first);
+        let get = async || truth.desk.cache.get_near(&near, KeyRef::of(&key), now());
+        get().await;
+        let evictor = {
+            let truth = Arc::clone(&truth);
+            spawn(async move { truth.desk.cache.run_pending_tasks() })
+        };
+        let newer = if one_of(2) == 0 {
+            change(&truth, said(one_of(4)))
+        } else {
+            let (truth, key) = (Arc::clone(&truth), Arc::clone(&key));
+            spawn(async move {
+                for _ in 0..=one_of(2) {
+                    let state = truth.state.fetch_add(1, SeqCst) + 1;
+                    if store(&truth, &key, state).is_some() {
+                        truth.acknowledged.fetch_max(state, SeqCst);
+                    }
+                }
+            })
+        };
+        let fits = |told: &Option<_>, state| told.as_ref().is_none_or(|told| fits(told, state));
+        for _ in 0..3 {
+            truth.check(get(), fits).await;
+            yield_now().await;
+        }
+        all(vec![evictor, newer]).await;
+        truth.check(get(), fits).await;
+        drop(held);
+    });
+}
+
+fn store(truth: &Truth, key: &Arc<Key>, state: u64) -> Option<Cached> {
+    let cache = &truth.desk.cache;
+    cache.store(cache.ticket(now()), key, answer(state))
 }
 
 fn now() -> std::time::Instant {

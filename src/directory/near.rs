@@ -1,0 +1,145 @@
+//! Near: a core's short way to the records that it has used lately.
+//!
+//! The cache is one for all cores and finds a record through half a dozen places of a large heap, none
+//! of which is in a processor's cache when users are many. A core keeps the addresses of what it was
+//! given by the hash of the key, in sets that are one line of the processor's cache each: a set that is
+//! full forgets one for what comes.
+//!
+//! Nothing is taken from here on trust. That it is the record of this very key, that no invalidation and
+//! no newer record has come, and that it is within its life is asked of the record itself on every hit
+//! ([`super::cache::Cache::get_near`]); so an address may stand here long after its record is gone. It
+//! does not keep a record alive.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use super::binding::Binding;
+
+/// Addresses in one set, which fill the 64 bytes of a line.
+const WAYS: usize = 4;
+
+/// Sets at first, and most: 4 MiB.
+const SETS: (usize, usize) = (64, 64 * 1024);
+
+/// The cache hears of one use in so many, by which it knows what to evict.
+const TOLD: u64 = 16;
+
+/// The golden ratio as a part of 2^64: its multiples fall evenly, whatever order users come in.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// One core's, of one cache.
+pub struct Near {
+    /// The cache whose records these are.
+    of: Arc<()>,
+    uses: Cell<u64>,
+    sets: RefCell<Sets>,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Sets {
+    /// None or a power of two.
+    sets: Vec<Set>,
+    /// How many addresses they hold.
+    kept: usize,
+}
+
+#[derive(Clone, Default)]
+#[repr(align(64))]
+struct Set([Place; WAYS]);
+
+#[derive(Clone, Default)]
+struct Place {
+    hash: u64,
+    row: Option<Weak<Binding>>,
+}
+
+impl Near {
+    /// An empty one for the cache that is marked so and holds so many records.
+    pub(super) fn new(of: &Arc<()>, capacity: u64) -> Self {
+        // Half full at most.
+        let most = usize::try_from(capacity).unwrap_or(usize::MAX) / (WAYS / 2);
+        Self {
+            of: Arc::clone(of),
+            uses: Cell::new(0),
+            sets: RefCell::default(),
+            most: most.min(SETS.1).next_power_of_two().max(SETS.0),
+        }
+    }
+
+    /// What stands under this hash, if it is of the cache that is marked so and the cache need not hear of
+    /// this use.
+    pub(super) fn find(&self, of: &Arc<()>, hash: u64) -> Option<Arc<Binding>> {
+        let uses = self.uses.get().wrapping_add(1);
+        self.uses.set(uses);
+        if uses.wrapping_mul(GOLDEN) < u64::MAX / TOLD || !Arc::ptr_eq(of, &self.of) {
+            return None;
+        }
+        let sets = self.sets.borrow();
+        let Set(places) = sets.sets.get(index(hash, sets.sets.len()))?;
+        let place = places.iter().find(|place| place.hash == hash)?;
+        place.row.as_ref()?.upgrade()
+    }
+
+    /// Remembers what the cache that is marked so has under this hash.
+    pub(super) fn keep(&self, of: &Arc<()>, hash: u64, row: &Arc<Binding>) {
+        if !Arc::ptr_eq(of, &self.of) {
+            return;
+        }
+        let mut sets = self.sets.borrow_mut();
+        if sets.kept >= sets.sets.len() * WAYS / 2 && sets.sets.len() < self.most {
+            sets.grow();
+        }
+        let index = index(hash, sets.sets.len());
+        let Some(Set(places)) = sets.sets.get_mut(index) else {
+            return;
+        };
+        let own = places.iter().position(|place| place.hash == hash);
+        let place = own.or_else(|| places.iter().position(|place| place.row.is_none()));
+        let any = usize::try_from(self.uses.get()).unwrap_or_default() % WAYS;
+        let Some(place) = places.get_mut(place.unwrap_or(any)) else {
+            return;
+        };
+        let before = place.row.as_ref().map(Weak::as_ptr);
+        if before == Some(Arc::as_ptr(row)) && place.hash == hash {
+            return;
+        }
+        place.hash = hash;
+        place.row = Some(Arc::downgrade(row));
+        sets.kept += usize::from(before.is_none());
+    }
+}
+
+impl Sets {
+    /// Twice as many; each set becomes two.
+    fn grow(&mut self) {
+        let count = (self.sets.len() * 2).max(SETS.0);
+        let before = std::mem::replace(&mut self.sets, vec![Set::default(); count]);
+        for place in before.into_iter().flat_map(|Set(places)| places) {
+            let Some(Set(places)) = self.sets.get_mut(index(place.hash, count)) else {
+                continue;
+            };
+            if place.row.is_some()
+                && let Some(free) = places.iter_mut().find(|place| place.row.is_none())
+            {
+                *free = place;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Near").finish_non_exhaustive()
+    }
+}
+
+/// The set of a hash among a power of two of them; the lower bits are as good as any.
+fn index(hash: u64, sets: usize) -> usize {
+    usize::try_from(hash & (sets as u64).wrapping_sub(1)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+#[path = "near_tests.rs"]
+mod tests;

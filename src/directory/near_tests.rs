@@ -1,0 +1,261 @@
+//! Tests of what a core keeps: it finds what it was given, stays small, and is never believed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::super::cache::{Absence, Answer, Cache, Cached};
+use super::super::invalidation::Invalidation;
+use super::super::key::{Key, KeyRef};
+use super::super::record::Record;
+use super::*;
+use crate::config;
+use crate::ids::{AccountId, TenantId, UserId};
+
+const TTL: Duration = Duration::from_secs(10);
+const CAPACITY: u64 = 100;
+
+/// More than a core asks until the cache hears of one use.
+const OFTEN: usize = 4 * 16;
+
+fn cache() -> Cache {
+    Cache::new(&config::DirectoryCache {
+        capacity: CAPACITY,
+        ttl: TTL,
+        ttl_without_push: TTL,
+        negative_ttl: TTL,
+        stale_if_error: Duration::ZERO,
+    })
+}
+
+fn tenant() -> TenantId {
+    TenantId::parse("a").unwrap()
+}
+
+fn key(subject: &str) -> Arc<Key> {
+    Arc::new(Key {
+        tenant: tenant(),
+        lookup: "default".into(),
+        subject: UserId::parse(subject).unwrap(),
+    })
+}
+
+fn row(id: &str, account: &str) -> Answer {
+    let Value::Object(row) = json!({"id": id, "account": account, "active": true}) else {
+        unreachable!()
+    };
+    Answer::Row(Box::new(Record::read(row).unwrap()))
+}
+
+fn fill(cache: &Cache, key: &Arc<Key>, answer: Answer, now: Instant) -> Cached {
+    cache.store(cache.ticket(now), key, answer).unwrap()
+}
+
+/// What the core is told, which must be the same however often it asks.
+fn told(cache: &Cache, near: &Near, key: &Key, now: Instant) -> Option<String> {
+    let ask = || match cache.get_near(near, KeyRef::of(key), now)? {
+        Cached::Known(row) => Some(row.account().unwrap().to_string()),
+        Cached::Absent(_) => Some("absent".into()),
+    };
+    let first = ask();
+    for _ in 0..OFTEN {
+        assert_eq!(ask(), first);
+    }
+    first
+}
+
+/// Whether the core finds the record by itself.
+fn has(cache: &Cache, near: &Near, key: &Key) -> bool {
+    (0..OFTEN).any(|_| cache.find_near(near, KeyRef::of(key)).is_some())
+}
+
+fn bobs() -> [Invalidation; 4] {
+    let tenant = tenant();
+    [
+        Invalidation::User {
+            tenant: tenant.clone(),
+            user: UserId::parse("7").unwrap(),
+        },
+        Invalidation::Account {
+            tenant: tenant.clone(),
+            account: AccountId::parse("1").unwrap(),
+        },
+        Invalidation::Tenant(tenant),
+        Invalidation::All,
+    ]
+}
+
+#[test]
+fn what_a_core_keeps_ends_with_an_invalidation() {
+    let (bob, now) = (key("bob@example.com"), Instant::now());
+    for what in bobs() {
+        let cache = cache();
+        let near = cache.near();
+        fill(&cache, &bob, row("7", "1"), now);
+        assert_eq!(told(&cache, &near, &bob, now).unwrap(), "1");
+        assert!(has(&cache, &near, &bob));
+        cache.invalidate(&what);
+        assert_eq!(told(&cache, &near, &bob, now), None, "{what:?}");
+    }
+}
+
+/// The index that an invalidation goes by knows an evicted row no longer.
+#[test]
+fn what_was_evicted_is_given_to_nobody_after_an_invalidation() {
+    let (bob, now) = (key("bob@example.com"), Instant::now());
+    for what in bobs() {
+        let cache = cache();
+        let near = cache.near();
+        let held = fill(&cache, &bob, row("7", "1"), now);
+        assert_eq!(told(&cache, &near, &bob, now).unwrap(), "1");
+        cache.evict(KeyRef::of(&bob));
+        assert_eq!(cache.references()[0], 0);
+        cache.invalidate(&what);
+        assert_eq!(told(&cache, &near, &bob, now), None, "{what:?}");
+        drop(held);
+    }
+}
+
+#[test]
+fn what_a_core_keeps_lives_as_long_as_configured() {
+    let (cache, bob, now) = (cache(), key("7"), Instant::now());
+    let near = cache.near();
+    fill(&cache, &bob, row("7", "1"), now);
+    assert_eq!(told(&cache, &near, &bob, now).unwrap(), "1");
+    assert!(has(&cache, &near, &bob));
+    assert_eq!(told(&cache, &near, &bob, now + TTL), None);
+}
+
+#[test]
+fn every_core_hears_of_what_was_read_last() {
+    let (cache, bob, now) = (cache(), key("7"), Instant::now());
+    let cores = [cache.near(), cache.near()];
+    let mut held = Vec::new();
+    for (answer, expected) in [
+        (row("7", "1"), "1"),
+        (row("7", "2"), "2"),
+        (Answer::Absent(Absence::User), "absent"),
+        (row("7", "3"), "3"),
+    ] {
+        // As a request would that is still at work with it.
+        held.push(fill(&cache, &bob, answer, now));
+        for near in &cores {
+            assert_eq!(told(&cache, near, &bob, now).unwrap(), expected);
+        }
+    }
+}
+
+#[test]
+fn e14_a_hash_makes_nobody_another() {
+    let (cache, now) = (cache(), Instant::now());
+    let near = cache.near();
+    let (alice, bob) = (key("5"), key("7"));
+    let Cached::Known(alices) = fill(&cache, &alice, row("5", "1"), now) else {
+        unreachable!()
+    };
+    // As if both had one hash.
+    cache.keep_near(&near, KeyRef::of(&bob), &alices);
+    assert!(has(&cache, &near, &bob));
+    assert_eq!(told(&cache, &near, &bob, now), None);
+    fill(&cache, &bob, row("7", "2"), now);
+    assert_eq!(told(&cache, &near, &bob, now).unwrap(), "2");
+}
+
+#[test]
+fn what_is_of_another_cache_is_nothing() {
+    let (one, other, now) = (cache(), cache(), Instant::now());
+    let (near, bob) = (one.near(), key("7"));
+    fill(&other, &bob, row("7", "1"), now);
+    assert_eq!(told(&other, &near, &bob, now).unwrap(), "1");
+    assert!(!has(&other, &near, &bob) && !has(&one, &near, &bob));
+}
+
+#[test]
+fn it_keeps_no_record_alive() {
+    let (cache, bob, now) = (cache(), key("7"), Instant::now());
+    let near = cache.near();
+    let Cached::Known(row) = fill(&cache, &bob, row("7", "1"), now) else {
+        unreachable!()
+    };
+    assert_eq!(told(&cache, &near, &bob, now).unwrap(), "1");
+    let record = Arc::downgrade(row.record());
+    drop(row);
+    drop(cache);
+    assert!(record.upgrade().is_none());
+}
+
+#[test]
+fn it_grows_with_its_users_and_no_further_than_the_cache() {
+    let now = Instant::now();
+    let made = |count: u64| -> Vec<Cached> {
+        let cache = Cache::new(&config::DirectoryCache {
+            capacity: count,
+            ttl: TTL,
+            ttl_without_push: TTL,
+            negative_ttl: TTL,
+            stale_if_error: Duration::ZERO,
+        });
+        (0..count)
+            .map(|user| {
+                let user = user.to_string();
+                fill(&cache, &key(&user), row(&user, "1"), now)
+            })
+            .collect()
+    };
+    let (rows, of) = (made(3000), Arc::new(()));
+    let hash = |user: usize| (user as u64).wrapping_mul(GOLDEN).rotate_left(32);
+    let near = Near::new(&of, 1000);
+    for (user, row) in rows.iter().enumerate() {
+        if let Cached::Known(row) = row {
+            near.keep(&of, hash(user), row);
+            near.keep(&of, hash(user), row);
+        }
+        let places = near.sets.borrow().sets.len() * WAYS;
+        assert!(places <= (4 * (user + 1)).max(WAYS * SETS.0), "{places}");
+    }
+    assert_eq!(near.sets.borrow().sets.len(), 512);
+    let found = |user: usize| (0..OFTEN).any(|_| near.find(&of, hash(user)).is_some());
+    let kept = (0..3000).filter(|user| found(*user)).count();
+    assert_eq!(kept, near.sets.borrow().kept);
+    assert!(kept > 1500, "{kept}");
+    assert!(found(2999), "the last one is there");
+    assert_eq!(Near::new(&of, u64::MAX).most, SETS.1);
+    assert_eq!(Near::new(&of, 0).most, SETS.0);
+}
+
+/// Half as many users as there are places find nearly all of them.
+#[test]
+fn few_are_forgotten_while_there_is_room() {
+    let (cache, now) = (cache(), Instant::now());
+    let near = cache.near();
+    let held: Vec<_> = (0..CAPACITY)
+        .map(|user| {
+            let key = key(&user.to_string());
+            (fill(&cache, &key, row(&user.to_string(), "1"), now), key)
+        })
+        .collect();
+    for (_, key) in &held {
+        assert_eq!(told(&cache, &near, key, now).unwrap(), "1");
+    }
+    let found = held.iter().filter(|(_, key)| has(&cache, &near, key));
+    assert!(found.count() > 90);
+}
+
+/// Whoever comes in turn with 15 others, the cache hears of each of them.
+#[test]
+fn the_cache_hears_of_everybody() {
+    let of = Arc::new(());
+    let near = Near::new(&of, CAPACITY);
+    let mut heard = [0; 16];
+    for turn in 0..16_000 {
+        let uses = near.uses.get();
+        near.find(&of, 1);
+        if uses.wrapping_add(1).wrapping_mul(GOLDEN) < u64::MAX / TOLD {
+            heard[turn % 16] += 1;
+        }
+    }
+    assert!(
+        heard.iter().all(|count| (50..75).contains(count)),
+        "{heard:?}"
+    );
+}
