@@ -246,9 +246,18 @@ impl Verifier {
         let read = jose::read(token)?;
         let claims = read.claims()?;
         let (index, issuer) = self.issuer_of(&claims)?;
-        let accepted = Signed::by(issuer, &read)?.accept(index, issuer, &claims, now)?;
+        let Signed { generation, key } = Signed::by(issuer, &read)?;
+        let judged = rules::judge(&issuer.rules, &claims, now)?;
         drop(claims);
-        Ok(accepted.with(read.payload))
+        Ok(VerifiedToken {
+            issuer: index,
+            rules: Arc::clone(&issuer.rules),
+            generation,
+            key,
+            judged,
+            payload: read.payload,
+            verified_at: now,
+        })
     }
 
     /// Whether a token that was verified earlier still is: not expired by the wall clock, and its
@@ -339,8 +348,8 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-/// That a token is signed: by which key, of which generation of its issuer's. Only what is signed is
-/// judged.
+/// That a token is signed: by which key, of which generation of its issuer's. A verified token is made of
+/// one.
 struct Signed {
     generation: u64,
     key: (Mark, Algorithm),
@@ -361,34 +370,6 @@ impl Signed {
             generation,
             key: (mark, read.algorithm),
         })
-    }
-
-    fn accept(
-        self,
-        index: usize,
-        issuer: &Issuer,
-        claims: &Object<'_>,
-        now: UnixTime,
-    ) -> Result<Accepted, TokenError> {
-        let judged = rules::judge(&issuer.rules, claims, now)?;
-        Ok(Accepted(VerifiedToken {
-            issuer: index,
-            rules: Arc::clone(&issuer.rules),
-            generation: self.generation,
-            key: self.key,
-            judged,
-            payload: String::new(),
-            verified_at: now,
-        }))
-    }
-}
-
-/// A verified token, but for its payload, of which its claims were a part until now.
-struct Accepted(VerifiedToken);
-
-impl Accepted {
-    fn with(self, payload: String) -> VerifiedToken {
-        VerifiedToken { payload, ..self.0 }
     }
 }
 
