@@ -145,12 +145,7 @@ impl Cache {
     /// The same by way of what this core has used lately.
     pub(super) fn get_near(&self, near: &Near, key: KeyRef<'_>, now: Instant) -> Option<Cached> {
         let key = self.place(key);
-        if let Some(row) = near.find(&self.mark, key.hash())
-            && key.key().names(row.key())
-            && !row.is_withdrawn()
-            && self.stands(row.generation())
-            && self.is_fresh(&row, now)
-        {
+        if let Some(row) = self.row_near(near, key, now) {
             return Some(Cached::Known(row));
         }
         let found = self.get_placed(key, now);
@@ -160,13 +155,19 @@ impl Cache {
         found
     }
 
+    /// What the core finds by itself, if it may still be given out.
+    fn row_near(&self, near: &Near, key: PlacedRef<'_>, now: Instant) -> Option<Arc<Binding>> {
+        near.find(&self.mark, key.hash())
+            .filter(|row| key.key().names(row.key()) && self.stands(row) && self.is_fresh(row, now))
+    }
+
     fn get_placed(&self, key: PlacedRef<'_>, now: Instant) -> Option<Cached> {
         if let Some(row) = self.row(key).filter(|row| self.is_fresh(row, now)) {
             return Some(Cached::Known(row));
         }
         let missing = self.missing.get(&key)?;
         let life = self.life(self.lives.negative_ttl, missing.generation);
-        let fresh = self.stands(missing.generation)
+        let fresh = self.is_above_floor(missing.generation)
             && now.saturating_duration_since(missing.asked_at) < life;
         fresh.then_some(Cached::Absent(missing.absence))
     }
@@ -228,8 +229,8 @@ impl Cache {
                     generation,
                     asked_at: ticket.asked_at,
                 };
-                self.missing.insert(sought.own(key), missing);
                 self.withdraw(key);
+                self.missing.insert(sought.own(key), missing);
                 self.rows.invalidate(&sought);
                 Cached::Absent(absence)
             }
@@ -310,9 +311,7 @@ impl Cache {
     }
 
     fn row(&self, key: PlacedRef<'_>) -> Option<Arc<Binding>> {
-        self.rows
-            .get(&key)
-            .filter(|row| self.stands(row.generation()))
+        self.rows.get(&key).filter(|row| self.stands(row))
     }
 
     fn is_fresh(&self, row: &Binding, now: Instant) -> bool {
@@ -320,7 +319,12 @@ impl Cache {
         now.saturating_duration_since(row.read_at()) < life
     }
 
-    fn stands(&self, generation: u64) -> bool {
+    /// Whether nothing newer has come.
+    fn stands(&self, row: &Binding) -> bool {
+        !row.is_withdrawn() && self.is_above_floor(row.generation())
+    }
+
+    fn is_above_floor(&self, generation: u64) -> bool {
         generation > self.floor.load(Ordering::Acquire)
     }
 

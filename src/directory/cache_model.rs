@@ -38,8 +38,12 @@ enum Step {
     Wait(u64),
     /// Everything that moka wants to evict goes.
     Evict,
-    /// A request reads.
-    Read { user: usize, by_name: bool },
+    /// A request reads on one of the cores.
+    Read {
+        user: usize,
+        by_name: bool,
+        core: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -55,7 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Push),
         1 => (1..12_u64).prop_map(Step::Wait),
         1 => Just(Step::Evict),
-        4 => (user, any::<bool>()).prop_map(|(user, by_name)| Step::Read { user, by_name }),
+        4 => (user, any::<bool>(), any::<bool>())
+            .prop_map(|(user, by_name, core)| Step::Read { user, by_name, core }),
     ]
 }
 
@@ -222,8 +227,12 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 cache.rows.run_pending_tasks();
                 cache.missing.run_pending_tasks();
             }
-            Step::Read { user, by_name } => {
-                let core = &cores[usize::from(by_name)];
+            Step::Read {
+                user,
+                by_name,
+                core,
+            } => {
+                let core = &cores[usize::from(core)];
                 check_read((&cache, core), &model, now, user, by_name)?;
             }
         }

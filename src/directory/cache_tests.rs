@@ -16,9 +16,14 @@ impl Cache {
         [self.rows_index.len(), self.missing_index.len()].map(|length| length as u64)
     }
 
-    /// What the core finds by itself, whether or not it may be given out.
-    pub(in super::super) fn find_near(&self, near: &Near, key: KeyRef<'_>) -> Option<Arc<Binding>> {
-        near.find(&self.mark, self.place(key).hash())
+    /// What the core finds by itself.
+    pub(in super::super) fn get_by_itself(
+        &self,
+        near: &Near,
+        key: KeyRef<'_>,
+        now: Instant,
+    ) -> Option<Arc<Binding>> {
+        self.row_near(near, self.place(key), now)
     }
 
     /// Puts a row where the core looks for this key's.
@@ -44,8 +49,12 @@ impl Cache {
 }
 
 fn cache() -> Cache {
+    of_capacity(1000)
+}
+
+fn of_capacity(capacity: u64) -> Cache {
     Cache::new(&config::DirectoryCache {
-        capacity: 1000,
+        capacity,
         ttl: PUSHED_TTL,
         ttl_without_push: TTL,
         negative_ttl: NEGATIVE_TTL,
@@ -290,8 +299,17 @@ fn the_index_holds_nothing_but_the_entries() {
 /// invalidation is acknowledged: from then on no older version may be read.
 #[test]
 fn e16_no_interleaving_of_threads_gives_out_an_older_answer() {
-    const CHANGES: u64 = 20_000;
-    let cache = cache();
+    interleave(1000, 20_000);
+}
+
+/// The same where there is hardly room, so that entries go all the time.
+#[test]
+fn e16_no_interleaving_of_threads_gives_out_an_older_answer_that_was_evicted() {
+    interleave(2, 5000);
+}
+
+fn interleave(capacity: u64, changes: u64) {
+    let cache = of_capacity(capacity);
     let (key, now) = (key("a", "bob@example.com"), Instant::now());
     let (source, acknowledged) = (AtomicU64::new(0), AtomicU64::new(0));
     let version_of = |cached: Cached| match cached {
@@ -302,20 +320,37 @@ fn e16_no_interleaving_of_threads_gives_out_an_older_answer() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let near = cache.near();
-                while acknowledged.load(Ordering::SeqCst) < CHANGES {
+                // A request that is not done yet holds on to its record.
+                let mut held = std::collections::VecDeque::new();
+                while acknowledged.load(Ordering::SeqCst) < changes {
                     let ticket = cache.ticket(now);
                     let version = source.load(Ordering::SeqCst);
                     std::thread::yield_now();
                     cache.store(ticket, &key, row("7", &version.to_string()));
                     let oldest = acknowledged.load(Ordering::SeqCst);
                     if let Some(cached) = cache.get_near(&near, KeyRef::of(&key), now) {
-                        assert!(version_of(cached) >= oldest);
+                        assert!(version_of(cached.clone()) >= oldest);
+                        held.push_back(cached);
+                        if held.len() > 8 {
+                            held.pop_front();
+                        }
                     }
                 }
             });
         }
+        if capacity < 1000 {
+            scope.spawn(|| {
+                let mut number = 0;
+                while acknowledged.load(Ordering::SeqCst) < changes {
+                    number += 1;
+                    let name = format!("u{}", number % 100);
+                    let other = self::key("a", &name);
+                    cache.store(cache.ticket(now), &other, row(&name, "other"));
+                }
+            });
+        }
         scope.spawn(|| {
-            for version in 1..=CHANGES {
+            for version in 1..=changes {
                 source.store(version, Ordering::SeqCst);
                 let old = (version - 1).to_string();
                 match version % 4 {

@@ -19,20 +19,19 @@ use super::binding::Binding;
 /// Addresses in one set, which fill the 64 bytes of a line.
 const WAYS: usize = 4;
 
-/// Sets at first, and most: 4 MiB.
-const SETS: (usize, usize) = (64, 64 * 1024);
+/// Sets at first, and most: 1 MiB. An address that is a dead record's keeps its 64 bytes from other use
+/// until it is forgotten, so that all of it is 5 MiB at most.
+const SETS: (usize, usize) = (64, 16 * 1024);
 
 /// The cache hears of one use in so many, by which it knows what to evict.
 const TOLD: u64 = 16;
-
-/// The golden ratio as a part of 2^64: its multiples fall evenly, whatever order users come in.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// One core's, of one cache.
 pub struct Near {
     /// The cache whose records these are.
     of: Arc<()>,
-    uses: Cell<u64>,
+    /// Whatever order users come in, it is chance of whom the cache hears.
+    dice: Cell<u64>,
     sets: RefCell<Sets>,
     most: usize,
 }
@@ -62,7 +61,7 @@ impl Near {
         let most = usize::try_from(capacity).unwrap_or(usize::MAX) / (WAYS / 2);
         Self {
             of: Arc::clone(of),
-            uses: Cell::new(0),
+            dice: Cell::new(1),
             sets: RefCell::default(),
             most: most.min(SETS.1).next_power_of_two().max(SETS.0),
         }
@@ -71,9 +70,7 @@ impl Near {
     /// What stands under this hash, if it is of the cache that is marked so and the cache need not hear of
     /// this use.
     pub(super) fn find(&self, of: &Arc<()>, hash: u64) -> Option<Arc<Binding>> {
-        let uses = self.uses.get().wrapping_add(1);
-        self.uses.set(uses);
-        if uses.wrapping_mul(GOLDEN) < u64::MAX / TOLD || !Arc::ptr_eq(of, &self.of) {
+        if self.throw() < u64::MAX / TOLD || !Arc::ptr_eq(of, &self.of) {
             return None;
         }
         let sets = self.sets.borrow();
@@ -96,8 +93,10 @@ impl Near {
             return;
         };
         let own = places.iter().position(|place| place.hash == hash);
-        let place = own.or_else(|| places.iter().position(|place| place.row.is_none()));
-        let any = usize::try_from(self.uses.get()).unwrap_or_default() % WAYS;
+        let place = own
+            .or_else(|| places.iter().position(|place| place.row.is_none()))
+            .or_else(|| places.iter().position(Place::is_dead));
+        let any = usize::try_from(self.throw()).unwrap_or_default() % WAYS;
         let Some(place) = places.get_mut(place.unwrap_or(any)) else {
             return;
         };
@@ -108,6 +107,24 @@ impl Near {
         place.hash = hash;
         place.row = Some(Arc::downgrade(row));
         sets.kept += usize::from(before.is_none());
+    }
+
+    /// xorshift64 (Marsaglia, 2003): nothing here has to be hard to guess.
+    fn throw(&self) -> u64 {
+        let mut dice = self.dice.get();
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        self.dice.set(dice);
+        dice
+    }
+}
+
+impl Place {
+    /// Whether the record is gone.
+    fn is_dead(&self) -> bool {
+        let row = self.row.as_ref();
+        row.is_some_and(|row| row.strong_count() == 0)
     }
 }
 

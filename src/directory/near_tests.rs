@@ -65,8 +65,8 @@ fn told(cache: &Cache, near: &Near, key: &Key, now: Instant) -> Option<String> {
 }
 
 /// Whether the core finds the record by itself.
-fn has(cache: &Cache, near: &Near, key: &Key) -> bool {
-    (0..OFTEN).any(|_| cache.find_near(near, KeyRef::of(key)).is_some())
+fn has(cache: &Cache, near: &Near, key: &Key, now: Instant) -> bool {
+    (0..OFTEN).any(|_| cache.get_by_itself(near, KeyRef::of(key), now).is_some())
 }
 
 fn bobs() -> [Invalidation; 4] {
@@ -93,7 +93,7 @@ fn what_a_core_keeps_ends_with_an_invalidation() {
         let near = cache.near();
         fill(&cache, &bob, row("7", "1"), now);
         assert_eq!(told(&cache, &near, &bob, now).unwrap(), "1");
-        assert!(has(&cache, &near, &bob));
+        assert!(has(&cache, &near, &bob, now));
         cache.invalidate(&what);
         assert_eq!(told(&cache, &near, &bob, now), None, "{what:?}");
     }
@@ -122,7 +122,7 @@ fn what_a_core_keeps_lives_as_long_as_configured() {
     let near = cache.near();
     fill(&cache, &bob, row("7", "1"), now);
     assert_eq!(told(&cache, &near, &bob, now).unwrap(), "1");
-    assert!(has(&cache, &near, &bob));
+    assert!(has(&cache, &near, &bob, now));
     assert_eq!(told(&cache, &near, &bob, now + TTL), None);
 }
 
@@ -155,7 +155,7 @@ fn e14_a_hash_makes_nobody_another() {
     };
     // As if both had one hash.
     cache.keep_near(&near, KeyRef::of(&bob), &alices);
-    assert!(has(&cache, &near, &bob));
+    assert!(!has(&cache, &near, &bob, now));
     assert_eq!(told(&cache, &near, &bob, now), None);
     fill(&cache, &bob, row("7", "2"), now);
     assert_eq!(told(&cache, &near, &bob, now).unwrap(), "2");
@@ -167,7 +167,7 @@ fn what_is_of_another_cache_is_nothing() {
     let (near, bob) = (one.near(), key("7"));
     fill(&other, &bob, row("7", "1"), now);
     assert_eq!(told(&other, &near, &bob, now).unwrap(), "1");
-    assert!(!has(&other, &near, &bob) && !has(&one, &near, &bob));
+    assert!(!has(&other, &near, &bob, now) && !has(&one, &near, &bob, now));
 }
 
 #[test]
@@ -203,7 +203,12 @@ fn it_grows_with_its_users_and_no_further_than_the_cache() {
             .collect()
     };
     let (rows, of) = (made(3000), Arc::new(()));
-    let hash = |user: usize| (user as u64).wrapping_mul(GOLDEN).rotate_left(32);
+    // Evenly, as hashes are.
+    let hash = |user: usize| {
+        (user as u64)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(32)
+    };
     let near = Near::new(&of, 1000);
     for (user, row) in rows.iter().enumerate() {
         if let Cached::Known(row) = row {
@@ -237,25 +242,98 @@ fn few_are_forgotten_while_there_is_room() {
     for (_, key) in &held {
         assert_eq!(told(&cache, &near, key, now).unwrap(), "1");
     }
-    let found = held.iter().filter(|(_, key)| has(&cache, &near, key));
+    let found = held.iter().filter(|(_, key)| has(&cache, &near, key, now));
     assert!(found.count() > 90);
 }
 
-/// Whoever comes in turn with 15 others, the cache hears of each of them.
+/// In whatever order users come, the cache hears of each of them.
 #[test]
 fn the_cache_hears_of_everybody() {
+    let (cache, now) = (cache(), Instant::now());
+    let bob = key("7");
+    let Cached::Known(row) = fill(&cache, &bob, row("7", "1"), now) else {
+        unreachable!()
+    };
     let of = Arc::new(());
-    let near = Near::new(&of, CAPACITY);
-    let mut heard = [0; 16];
-    for turn in 0..16_000 {
-        let uses = near.uses.get();
-        near.find(&of, 1);
-        if uses.wrapping_add(1).wrapping_mul(GOLDEN) < u64::MAX / TOLD {
-            heard[turn % 16] += 1;
+    for users in [1, 2, 16, 64, 2584] {
+        let near = Near::new(&of, CAPACITY);
+        near.keep(&of, 7, &row);
+        let mut heard = vec![0_u32; users];
+        for turn in 0..users * 1600 {
+            // What it does not find by itself, it asks the cache for.
+            heard[turn % users] += u32::from(near.find(&of, 7).is_none());
         }
+        assert!(
+            heard.iter().all(|count| (50..160).contains(count)),
+            "{users}"
+        );
     }
-    assert!(
-        heard.iter().all(|count| (50..75).contains(count)),
-        "{heard:?}"
-    );
+}
+
+/// A user who is asked for all the time stays, however many others pass.
+#[test]
+fn what_is_used_much_is_not_evicted() {
+    let (cache, bob, now) = (cache(), key("7"), Instant::now());
+    let near = cache.near();
+    fill(&cache, &bob, row("7", "1"), now);
+    for user in 0..40 * CAPACITY {
+        for _ in 0..OFTEN {
+            assert!(
+                cache.get_near(&near, KeyRef::of(&bob), now).is_some(),
+                "after {user}"
+            );
+        }
+        let name = format!("u{user}");
+        fill(&cache, &key(&name), row(&name, "1"), now);
+    }
+}
+
+/// Two ways to one user: what is read anew by one of them leaves the other what it has.
+#[test]
+fn a_record_gives_way_to_a_newer_one_of_its_own_key_alone() {
+    let (cache, now) = (cache(), Instant::now());
+    let near = cache.near();
+    let (id, mail) = (key("7"), key("bob@example.com"));
+    for key in [&mail, &id] {
+        fill(&cache, key, row("7", "1"), now);
+        assert_eq!(told(&cache, &near, key, now).unwrap(), "1");
+    }
+    fill(&cache, &id, row("7", "2"), now);
+    assert!(has(&cache, &near, &mail, now) && !has(&cache, &near, &id, now));
+    assert_eq!(told(&cache, &near, &id, now).unwrap(), "2");
+    assert!(has(&cache, &near, &id, now));
+    fill(&cache, &id, Answer::Absent(Absence::User), now);
+    assert!(has(&cache, &near, &mail, now) && !has(&cache, &near, &id, now));
+}
+
+/// A set that is full forgets those first whose records are gone.
+#[test]
+fn the_dead_make_room_for_the_living() {
+    let now = Instant::now();
+    let (of, cache) = (Arc::new(()), cache());
+    let near = Near::new(&of, CAPACITY);
+    let mut rows: Vec<Arc<Binding>> = (0..=WAYS)
+        .map(|user| {
+            match fill(
+                &cache,
+                &key(&user.to_string()),
+                row(&user.to_string(), "1"),
+                now,
+            ) {
+                Cached::Known(row) => row,
+                Cached::Absent(_) => unreachable!(),
+            }
+        })
+        .collect();
+    // All in one set.
+    let hash = |user: usize| (user as u64 + 1) << 32;
+    for user in 0..WAYS {
+        near.keep(&of, hash(user), &rows[user]);
+    }
+    drop(cache);
+    drop(rows.remove(2));
+    near.keep(&of, hash(WAYS), &rows[WAYS - 1]);
+    let found = |user: usize| (0..OFTEN).any(|_| near.find(&of, hash(user)).is_some());
+    let found: Vec<bool> = (0..=WAYS).map(found).collect();
+    assert_eq!(found, [true, true, false, true, true]);
 }
