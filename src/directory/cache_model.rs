@@ -138,6 +138,15 @@ fn pushed(user: usize, old: u8, new: u8, width: u8) -> Vec<Invalidation> {
     }
 }
 
+fn flood(cache: &Cache) {
+    for user in 0..FLOOD {
+        cache.invalidate(&Invalidation::User {
+            tenant: TenantId::parse("c").unwrap(),
+            user: UserId::parse(&user.to_string()).unwrap(),
+        });
+    }
+}
+
 fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let cache = Cache::new(&config::DirectoryCache {
         capacity: 6,
@@ -193,12 +202,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             Step::Flood => {
-                for user in 0..FLOOD {
-                    cache.invalidate(&Invalidation::User {
-                        tenant: TenantId::parse("c").unwrap(),
-                        user: UserId::parse(&user.to_string()).unwrap(),
-                    });
-                }
+                flood(&cache);
                 model.pushed += 1;
             }
             Step::LogOut { user } => cache.invalidate(&Invalidation::Session {

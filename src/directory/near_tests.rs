@@ -327,8 +327,8 @@ fn the_dead_make_room_for_the_living() {
         .collect();
     // All in one set.
     let hash = |user: usize| (user as u64 + 1) << 32;
-    for user in 0..WAYS {
-        near.keep(&of, hash(user), &rows[user]);
+    for (user, row) in rows.iter().enumerate().take(WAYS) {
+        near.keep(&of, hash(user), row);
     }
     drop(cache);
     drop(rows.remove(2));
