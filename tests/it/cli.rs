@@ -311,7 +311,7 @@ fn the_demo_runs_by_itself() {
 #[test]
 fn the_allocators_settings_are_built_in() {
     let binary = std::fs::read(crate::harness::binary()).expect("the binary");
-    let settings = b"tcache_nslots_small_min:128,thp:always";
+    let settings = b"tcache_nslots_small_min:128";
     let found = binary
         .windows(settings.len())
         .any(|bytes| bytes == settings);
