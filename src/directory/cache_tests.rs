@@ -1,7 +1,6 @@
 //! Tests of the cache: what is stored, for how long, and what an invalidation takes away.
 
-use serde_json::{Value, json};
-
+use super::super::testing::{key, row};
 use super::*;
 use crate::ids::{AccountId, TenantId, UserId};
 
@@ -60,23 +59,6 @@ fn of_capacity(capacity: u64) -> Cache {
         negative_ttl: NEGATIVE_TTL,
         stale_if_error: STALE,
     })
-}
-
-fn key(tenant: &str, subject: &str) -> Arc<Key> {
-    Arc::new(Key {
-        tenant: TenantId::parse(tenant).unwrap(),
-        lookup: "default".into(),
-        subject: UserId::parse(subject).unwrap(),
-    })
-}
-
-fn row(id: &str, account: &str) -> Answer {
-    let Value::Object(row) =
-        json!({"id": id, "account": account, "active": true, "memberships": ["m"]})
-    else {
-        unreachable!()
-    };
-    Answer::Row(Box::new(Record::read(row).unwrap()))
 }
 
 fn user(tenant: &str, user: &str) -> Invalidation {
@@ -344,7 +326,7 @@ fn interleave(capacity: u64, changes: u64) {
                 while acknowledged.load(Ordering::SeqCst) < changes {
                     number += 1;
                     let name = format!("u{}", number % 100);
-                    let other = self::key("a", &name);
+                    let other = super::super::testing::key("a", &name);
                     cache.store(cache.ticket(now), &other, row(&name, "other"));
                 }
             });

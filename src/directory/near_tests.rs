@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
 use super::super::cache::{Absence, Answer, Cache, Cached};
 use super::super::invalidation::Invalidation;
 use super::super::key::{Key, KeyRef};
-use super::super::record::Record;
+use super::super::testing::{self, row};
 use super::*;
 use crate::config;
 use crate::ids::{AccountId, TenantId, UserId};
@@ -33,18 +31,7 @@ fn tenant() -> TenantId {
 }
 
 fn key(subject: &str) -> Arc<Key> {
-    Arc::new(Key {
-        tenant: tenant(),
-        lookup: "default".into(),
-        subject: UserId::parse(subject).unwrap(),
-    })
-}
-
-fn row(id: &str, account: &str) -> Answer {
-    let Value::Object(row) = json!({"id": id, "account": account, "active": true}) else {
-        unreachable!()
-    };
-    Answer::Row(Box::new(Record::read(row).unwrap()))
+    testing::key("a", subject)
 }
 
 fn fill(cache: &Cache, key: &Arc<Key>, answer: Answer, now: Instant) -> Cached {

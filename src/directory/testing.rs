@@ -1,9 +1,35 @@
-//! What tests of this room's caches are configured with.
+//! What tests of this room's caches are configured with, and hold.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::cache::Answer;
+use super::key::Key;
+use super::record::Record;
 use crate::config::{self, DirectoryCache, DirectoryLimits, DirectorySource, KeyPath};
+use crate::ids::{TenantId, UserId};
+
+/// A subject of the default look-up.
+pub(super) fn key(tenant: &str, subject: &str) -> Arc<Key> {
+    Arc::new(Key {
+        tenant: TenantId::parse(tenant).unwrap(),
+        lookup: "default".into(),
+        subject: UserId::parse(subject).unwrap(),
+    })
+}
+
+/// What a source says of somebody who is a member of account `m` as well.
+pub(super) fn row(id: &str, account: &str) -> Answer {
+    let Value::Object(row) =
+        json!({"id": id, "account": account, "active": true, "memberships": ["m"]})
+    else {
+        unreachable!()
+    };
+    Answer::Row(Box::new(Record::read(row).unwrap()))
+}
 
 /// A directory whose unpushed answers live so long, and the absence of one half of it.
 pub(super) fn with_life(life: Duration) -> config::Directory {
