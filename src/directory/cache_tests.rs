@@ -1,8 +1,7 @@
 //! Tests of the cache: what is stored, for how long, and what an invalidation takes away.
 
-use super::super::testing::{key, row};
+use super::super::testing::{self, account, key, row, tenant, user, what_concerns_bob};
 use super::*;
-use crate::ids::{AccountId, TenantId, UserId};
 
 const TTL: Duration = Duration::from_secs(10);
 const PUSHED_TTL: Duration = Duration::from_secs(100);
@@ -59,24 +58,6 @@ fn of_capacity(capacity: u64) -> Cache {
         negative_ttl: NEGATIVE_TTL,
         stale_if_error: STALE,
     })
-}
-
-fn user(tenant: &str, user: &str) -> Invalidation {
-    Invalidation::User {
-        tenant: TenantId::parse(tenant).unwrap(),
-        user: UserId::parse(user).unwrap(),
-    }
-}
-
-fn account(tenant: &str, account: &str) -> Invalidation {
-    Invalidation::Account {
-        tenant: TenantId::parse(tenant).unwrap(),
-        account: AccountId::parse(account).unwrap(),
-    }
-}
-
-fn tenant(tenant: &str) -> Invalidation {
-    Invalidation::Tenant(TenantId::parse(tenant).unwrap())
 }
 
 fn fill(cache: &Cache, key: &Arc<Key>, answer: Answer, now: Instant) {
@@ -174,18 +155,6 @@ fn e13_a_flood_of_unknown_users_evicts_no_known_one() {
     assert!(account_in(&cache, &known, now).is_some());
     cache.missing.run_pending_tasks();
     assert!(cache.missing.entry_count() <= ABSENT_CAPACITY);
-}
-
-/// Every kind of message that concerns user 7 of tenant a, who is looked up by his address.
-fn what_concerns_bob() -> [Invalidation; 6] {
-    [
-        user("a", "7"),
-        user("a", "bob@example.com"),
-        account("a", "1"),
-        account("a", "m"),
-        tenant("a"),
-        Invalidation::All,
-    ]
 }
 
 #[test]
@@ -326,7 +295,7 @@ fn interleave(capacity: u64, changes: u64) {
                 while acknowledged.load(Ordering::SeqCst) < changes {
                     number += 1;
                     let name = format!("u{}", number % 100);
-                    let other = super::super::testing::key("a", &name);
+                    let other = testing::key("a", &name);
                     cache.store(cache.ticket(now), &other, row(&name, "other"));
                 }
             });

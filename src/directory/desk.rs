@@ -13,7 +13,6 @@ use super::invalidation::Invalidation;
 use super::key::{Key, KeyRef};
 use super::lease::Leases;
 use super::memo::{Memo, Question, QuestionRef, Told};
-use super::near::Near;
 use super::sessions::{SessionAnswer, SessionKey, Sessions};
 use super::source::{Caches, Source};
 use crate::config;
@@ -124,33 +123,15 @@ impl Desk {
         self.gate.enter().await
     }
 
-    /// What the source says, or said not too long ago; `start` starts the look-up of a new flight.
+    /// What the source says, or said not too long ago; `get` is the way to what is cached, `start` starts
+    /// the look-up of a new flight.
     pub(super) async fn live(
         &self,
         key: KeyRef<'_>,
+        get: impl Fn(&Cache, KeyRef<'_>, Instant) -> Option<Cached>,
         start: impl Fn(Arc<Key>, Seat<Arc<Key>, Cached>),
     ) -> Outcome<Cached> {
-        let cached = || self.cache.get(key, Instant::now());
-        self.ask(key, cached, start).await
-    }
-
-    /// The same; `near` is the asking core's.
-    pub(super) async fn live_near(
-        &self,
-        key: KeyRef<'_>,
-        near: &Near,
-        start: impl Fn(Arc<Key>, Seat<Arc<Key>, Cached>),
-    ) -> Outcome<Cached> {
-        let cached = || self.cache.get_near(near, key, Instant::now());
-        self.ask(key, cached, start).await
-    }
-
-    async fn ask(
-        &self,
-        key: KeyRef<'_>,
-        cached: impl Fn() -> Option<Cached>,
-        start: impl Fn(Arc<Key>, Seat<Arc<Key>, Cached>),
-    ) -> Outcome<Cached> {
+        let cached = || get(&self.cache, key, Instant::now());
         if let Some(cached) = cached() {
             self.metrics.directory_hits.inc();
             return Ok(cached);

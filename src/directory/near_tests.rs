@@ -3,12 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::super::cache::{Absence, Answer, Cache, Cached};
-use super::super::invalidation::Invalidation;
 use super::super::key::{Key, KeyRef};
-use super::super::testing::{self, row};
+use super::super::testing::{self, row, what_concerns_bob};
 use super::*;
 use crate::config;
-use crate::ids::{AccountId, TenantId, UserId};
 
 const TTL: Duration = Duration::from_secs(10);
 const CAPACITY: u64 = 100;
@@ -17,17 +15,17 @@ const CAPACITY: u64 = 100;
 const OFTEN: usize = 4 * 16;
 
 fn cache() -> Cache {
+    of_capacity(CAPACITY)
+}
+
+fn of_capacity(capacity: u64) -> Cache {
     Cache::new(&config::DirectoryCache {
-        capacity: CAPACITY,
+        capacity,
         ttl: TTL,
         ttl_without_push: TTL,
         negative_ttl: TTL,
         stale_if_error: Duration::ZERO,
     })
-}
-
-fn tenant() -> TenantId {
-    TenantId::parse("a").unwrap()
 }
 
 fn key(subject: &str) -> Arc<Key> {
@@ -36,6 +34,21 @@ fn key(subject: &str) -> Arc<Key> {
 
 fn fill(cache: &Cache, key: &Arc<Key>, answer: Answer, now: Instant) -> Cached {
     cache.store(cache.ticket(now), key, answer).unwrap()
+}
+
+fn known(cache: &Cache, key: &Arc<Key>, answer: Answer, now: Instant) -> Arc<Binding> {
+    match fill(cache, key, answer, now) {
+        Cached::Known(row) => row,
+        Cached::Absent(_) => unreachable!(),
+    }
+}
+
+/// The records of so many users.
+fn numbered(cache: &Cache, count: usize, now: Instant) -> Vec<Arc<Binding>> {
+    let users = (0..count).map(|user| user.to_string());
+    users
+        .map(|user| known(cache, &key(&user), row(&user, "1"), now))
+        .collect()
 }
 
 /// What the core is told, which must be the same however often it asks.
@@ -56,26 +69,10 @@ fn has(cache: &Cache, near: &Near, key: &Key, now: Instant) -> bool {
     (0..OFTEN).any(|_| cache.get_by_itself(near, KeyRef::of(key), now).is_some())
 }
 
-fn bobs() -> [Invalidation; 4] {
-    let tenant = tenant();
-    [
-        Invalidation::User {
-            tenant: tenant.clone(),
-            user: UserId::parse("7").unwrap(),
-        },
-        Invalidation::Account {
-            tenant: tenant.clone(),
-            account: AccountId::parse("1").unwrap(),
-        },
-        Invalidation::Tenant(tenant),
-        Invalidation::All,
-    ]
-}
-
 #[test]
 fn what_a_core_keeps_ends_with_an_invalidation() {
     let (bob, now) = (key("bob@example.com"), Instant::now());
-    for what in bobs() {
+    for what in what_concerns_bob() {
         let cache = cache();
         let near = cache.near();
         fill(&cache, &bob, row("7", "1"), now);
@@ -90,7 +87,7 @@ fn what_a_core_keeps_ends_with_an_invalidation() {
 #[test]
 fn what_was_evicted_is_given_to_nobody_after_an_invalidation() {
     let (bob, now) = (key("bob@example.com"), Instant::now());
-    for what in bobs() {
+    for what in what_concerns_bob() {
         let cache = cache();
         let near = cache.near();
         let held = fill(&cache, &bob, row("7", "1"), now);
@@ -137,9 +134,7 @@ fn e14_a_hash_makes_nobody_another() {
     let (cache, now) = (cache(), Instant::now());
     let near = cache.near();
     let (alice, bob) = (key("5"), key("7"));
-    let Cached::Known(alices) = fill(&cache, &alice, row("5", "1"), now) else {
-        unreachable!()
-    };
+    let alices = known(&cache, &alice, row("5", "1"), now);
     // As if both had one hash.
     cache.keep_near(&near, KeyRef::of(&bob), &alices);
     assert!(!has(&cache, &near, &bob, now));
@@ -161,9 +156,7 @@ fn what_is_of_another_cache_is_nothing() {
 fn it_keeps_no_record_alive() {
     let (cache, bob, now) = (cache(), key("7"), Instant::now());
     let near = cache.near();
-    let Cached::Known(row) = fill(&cache, &bob, row("7", "1"), now) else {
-        unreachable!()
-    };
+    let row = known(&cache, &bob, row("7", "1"), now);
     assert_eq!(told(&cache, &near, &bob, now).unwrap(), "1");
     let record = Arc::downgrade(row.record());
     drop(row);
@@ -174,22 +167,8 @@ fn it_keeps_no_record_alive() {
 #[test]
 fn it_grows_with_its_users_and_no_further_than_the_cache() {
     let now = Instant::now();
-    let made = |count: u64| -> Vec<Cached> {
-        let cache = Cache::new(&config::DirectoryCache {
-            capacity: count,
-            ttl: TTL,
-            ttl_without_push: TTL,
-            negative_ttl: TTL,
-            stale_if_error: Duration::ZERO,
-        });
-        (0..count)
-            .map(|user| {
-                let user = user.to_string();
-                fill(&cache, &key(&user), row(&user, "1"), now)
-            })
-            .collect()
-    };
-    let (rows, of) = (made(3000), Arc::new(()));
+    let cache = of_capacity(3000);
+    let (rows, of) = (numbered(&cache, 3000, now), Arc::new(()));
     // Evenly, as hashes are.
     let hash = |user: usize| {
         (user as u64)
@@ -198,10 +177,8 @@ fn it_grows_with_its_users_and_no_further_than_the_cache() {
     };
     let near = Near::new(&of, 1000);
     for (user, row) in rows.iter().enumerate() {
-        if let Cached::Known(row) = row {
-            near.keep(&of, hash(user), row);
-            near.keep(&of, hash(user), row);
-        }
+        near.keep(&of, hash(user), row);
+        near.keep(&of, hash(user), row);
         let places = near.sets.borrow().sets.len() * WAYS;
         assert!(places <= (4 * (user + 1)).max(WAYS * SETS.0), "{places}");
     }
@@ -238,9 +215,7 @@ fn few_are_forgotten_while_there_is_room() {
 fn the_cache_hears_of_everybody() {
     let (cache, now) = (cache(), Instant::now());
     let bob = key("7");
-    let Cached::Known(row) = fill(&cache, &bob, row("7", "1"), now) else {
-        unreachable!()
-    };
+    let row = known(&cache, &bob, row("7", "1"), now);
     let of = Arc::new(());
     for users in [1, 2, 16, 64, 2584] {
         let near = Near::new(&of, CAPACITY);
@@ -299,19 +274,7 @@ fn the_dead_make_room_for_the_living() {
     let now = Instant::now();
     let (of, cache) = (Arc::new(()), cache());
     let near = Near::new(&of, CAPACITY);
-    let mut rows: Vec<Arc<Binding>> = (0..=WAYS)
-        .map(|user| {
-            match fill(
-                &cache,
-                &key(&user.to_string()),
-                row(&user.to_string(), "1"),
-                now,
-            ) {
-                Cached::Known(row) => row,
-                Cached::Absent(_) => unreachable!(),
-            }
-        })
-        .collect();
+    let mut rows = numbered(&cache, WAYS + 1, now);
     // All in one set.
     let hash = |user: usize| (user as u64 + 1) << 32;
     for (user, row) in rows.iter().enumerate().take(WAYS) {

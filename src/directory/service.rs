@@ -8,14 +8,13 @@ use tokio::sync::Notify;
 
 use super::binding::{Binding, Live};
 use super::blacklist::{self, Blacklist};
-use super::cache::{Absence, Cached};
+use super::cache::{Absence, Cache, Cached};
 use super::caches;
 use super::desk::{Desk, TenantAskRef};
 use super::error::{DirectoryError, SourceError};
-use super::flight::Seat;
 use super::health::DirectoryStatus;
 use super::invalidation::Invalidation;
-use super::key::{Key, KeyRef};
+use super::key::KeyRef;
 use super::lease::Leases;
 use super::memo::QuestionRef;
 use super::near::Near;
@@ -110,11 +109,7 @@ impl Directory {
             lookup,
             subject,
         };
-        live(
-            self.desk
-                .live(key, |key, seat| self.start_look_up(key, seat))
-                .await?,
-        )
+        self.ask(key, Cache::get).await
     }
 
     /// The same; `near` is the asking core's.
@@ -130,13 +125,20 @@ impl Directory {
             lookup,
             subject,
         };
-        let start = |key, seat| self.start_look_up(key, seat);
-        live(self.desk.live_near(key, near, start).await?)
+        let get = |cache: &Cache, key: KeyRef<'_>, now| cache.get_near(near, key, now);
+        self.ask(key, get).await
     }
 
-    fn start_look_up(&self, key: Arc<Key>, seat: Seat<Arc<Key>, Cached>) {
-        self.control
-            .spawn(Arc::clone(&self.desk).look_up(key, seat));
+    async fn ask(
+        &self,
+        key: KeyRef<'_>,
+        get: impl Fn(&Cache, KeyRef<'_>, Instant) -> Option<Cached>,
+    ) -> Result<Live, DirectoryError> {
+        let start = |key, seat| {
+            self.control
+                .spawn(Arc::clone(&self.desk).look_up(key, seat));
+        };
+        live(self.desk.live(key, get, start).await?)
     }
 
     /// The tenant whose host this is; `query` is the one in the configuration, `host` lower-case and

@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::cache::Answer;
+use super::invalidation::Invalidation;
 use super::key::Key;
 use super::record::Record;
 use crate::config::{self, DirectoryCache, DirectoryLimits, DirectorySource, KeyPath};
-use crate::ids::{TenantId, UserId};
+use crate::ids::{AccountId, TenantId, UserId};
 
 /// A subject of the default look-up.
 pub(super) fn key(tenant: &str, subject: &str) -> Arc<Key> {
@@ -29,6 +30,39 @@ pub(super) fn row(id: &str, account: &str) -> Answer {
         unreachable!()
     };
     Answer::Row(Box::new(Record::read(row).unwrap()))
+}
+
+/// A message about a user.
+pub(super) fn user(tenant: &str, user: &str) -> Invalidation {
+    Invalidation::User {
+        tenant: TenantId::parse(tenant).unwrap(),
+        user: UserId::parse(user).unwrap(),
+    }
+}
+
+/// A message about an account.
+pub(super) fn account(tenant: &str, account: &str) -> Invalidation {
+    Invalidation::Account {
+        tenant: TenantId::parse(tenant).unwrap(),
+        account: AccountId::parse(account).unwrap(),
+    }
+}
+
+/// A message about a tenant.
+pub(super) fn tenant(tenant: &str) -> Invalidation {
+    Invalidation::Tenant(TenantId::parse(tenant).unwrap())
+}
+
+/// Every kind of message that concerns user 7 of tenant a, who is looked up by his address.
+pub(super) fn what_concerns_bob() -> [Invalidation; 6] {
+    [
+        user("a", "7"),
+        user("a", "bob@example.com"),
+        account("a", "1"),
+        account("a", "m"),
+        tenant("a"),
+        Invalidation::All,
+    ]
 }
 
 /// A directory whose unpushed answers live so long, and the absence of one half of it.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::cache::{Absence, Answer, Cached};
+use super::super::cache::{Absence, Answer, Cache, Cached};
 use super::super::flight::Seat;
 use super::super::key::{Key, KeyRef};
 use super::super::near::Near;
@@ -60,14 +60,16 @@ pub(super) fn said(way: u32) -> Invalidation {
 /// A request for the live record; look-ups are tasks of their own.
 pub(super) async fn live(truth: &Arc<Truth>, key: &Arc<Key>) -> Cached {
     let start = |key, seat| look_up(truth, key, seat);
-    truth.desk.live(KeyRef::of(key), start).await.unwrap()
+    let desk = &truth.desk;
+    desk.live(KeyRef::of(key), Cache::get, start).await.unwrap()
 }
 
 /// The same for a core that keeps what it was given.
 async fn live_near(truth: &Arc<Truth>, near: &Near, key: &Arc<Key>) -> Cached {
     let start = |key, seat| look_up(truth, key, seat);
     let desk = &truth.desk;
-    desk.live_near(KeyRef::of(key), near, start).await.unwrap()
+    let get = |cache: &Cache, key: KeyRef<'_>, now| cache.get_near(near, key, now);
+    desk.live(KeyRef::of(key), get, start).await.unwrap()
 }
 
 fn look_up(truth: &Arc<Truth>, key: Arc<Key>, seat: Seat<Arc<Key>, Cached>) {
@@ -234,7 +236,10 @@ fn no_schedule_asks_again_because_of_somebody_else() {
                         truth.desk.fill(&key, seat, find).await;
                     });
                 };
-                truth.desk.live(KeyRef::of(&key), start).await.unwrap();
+                let desk = &truth.desk;
+                desk.live(KeyRef::of(&key), Cache::get, start)
+                    .await
+                    .unwrap();
             })
         });
         let mut tasks: Vec<_> = requests.collect();
