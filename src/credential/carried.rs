@@ -28,7 +28,7 @@ impl Carried {
 
     /// A text of its own.
     #[must_use]
-    pub const fn own(text: String) -> Self {
+    pub fn own(text: String) -> Self {
         Self(Place::Own(Redacted::new(text)))
     }
 

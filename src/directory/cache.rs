@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::binding::Binding;
+use super::binding::{Binding, Edition};
 use super::index::Index;
 use super::invalidation::Invalidation;
 use super::key::{Key, KeyRef, Placed, PlacedRef};
@@ -205,13 +205,11 @@ impl Cache {
         let cached = match answer {
             Answer::Row(record) => {
                 let before = self.row(sought);
-                let record = match before {
-                    Some(row) if **row.record() == *record => Arc::clone(row.record()),
-                    _ => Arc::from(record),
-                };
+                let same = before.filter(|row| *row.record() == *record);
                 let row = Arc::new(Binding::new(
-                    Arc::clone(key),
-                    record,
+                    Key::clone(key),
+                    *record,
+                    same.map_or_else(Edition::new, |row| row.edition()),
                     generation,
                     ticket.asked_at,
                 ));
@@ -300,7 +298,7 @@ impl Cache {
     /// The rows of this key are no longer the newest, also one that was evicted a moment ago.
     fn withdraw(&self, key: &Key) {
         for row in self.rows_index.of_user(&key.tenant, &key.subject) {
-            if **row.key() == *key {
+            if row.key() == key {
                 row.withdraw();
             }
         }

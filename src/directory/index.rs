@@ -97,7 +97,7 @@ impl<E: Clone> Index<E> {
 fn names<'a>(key: &'a Key, record: Option<&'a Record>) -> impl Iterator<Item = Named> + 'a {
     let of_record = record.into_iter().flat_map(|record| {
         let users = [Named::User(record.user.clone())];
-        let accounts = record.account.iter().chain(&record.memberships);
+        let accounts = record.account.iter().chain(record.memberships.iter());
         users
             .into_iter()
             .chain(accounts.map(|account| Named::Account(account.clone())))

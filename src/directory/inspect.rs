@@ -185,7 +185,7 @@ fn shown_record(record: &Record) -> Map<String, Value> {
         "roles": record.roles,
         "memberships": record.memberships,
         "tokens_valid_after": record.tokens_valid_after.map(crate::telemetry::UnixTime::rfc3339),
-        "attributes": record.attributes,
+        "attributes": record.attributes(),
     });
     match shown {
         Value::Object(members) => members,

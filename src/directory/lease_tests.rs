@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 
+use super::super::binding::Edition;
 use super::super::key::Key;
 use super::super::record::Record;
 use super::*;
@@ -37,8 +38,9 @@ fn binding(subject: &str) -> Binding {
         subject: UserId::parse(subject).unwrap(),
     };
     Binding::new(
-        Arc::new(key),
-        Arc::new(Record::read(row).unwrap()),
+        key,
+        Record::read(row).unwrap(),
+        Edition::new(),
         1,
         Instant::now(),
     )

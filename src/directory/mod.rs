@@ -48,7 +48,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 
-pub use binding::{Binding, Live};
+pub use binding::{Binding, Edition, Live};
 pub use error::{DirectoryError, SourceError};
 pub use health::DirectoryStatus;
 pub use inspect::{Inspection, SourceSays};
@@ -56,7 +56,6 @@ pub use invalidation::Invalidation;
 pub use lease::{Lease, Leases};
 pub use near::Near;
 pub use push::ChannelStatus;
-pub use record::Record;
 pub use revoked::{Revocations, RevokeError};
 pub use service::Directory;
 pub use sessions::{SessionData, StoredSession};

@@ -19,12 +19,13 @@ use super::binding::Binding;
 /// Addresses in one set, which fill the 64 bytes of a line.
 const WAYS: usize = 4;
 
-/// Sets at first, and most: 1 MiB. An address that is a dead record's keeps its 64 bytes from other use
-/// until it is forgotten, so that all of it is 5 MiB at most.
+/// Sets at first, and most: 1 MiB. An address that is a dead record's keeps its 256 bytes from other use
+/// until it is forgotten, 16 MiB at most; with every address that is kept anew one set is looked through
+/// for such.
 const SETS: (usize, usize) = (64, 16 * 1024);
 
 /// The cache hears of one use in so many, by which it knows what to evict.
-const TOLD: u64 = 16;
+const TOLD: u64 = 32;
 
 /// One core's, of one cache.
 pub struct Near {
@@ -32,16 +33,18 @@ pub struct Near {
     of: Arc<()>,
     /// Whatever order users come in, it is chance of whom the cache hears.
     dice: Cell<u64>,
-    sets: RefCell<Sets>,
+    table: RefCell<Table>,
     most: usize,
 }
 
 #[derive(Default)]
-struct Sets {
+struct Table {
     /// None or a power of two.
     sets: Vec<Set>,
     /// How many addresses they hold.
     kept: usize,
+    /// The set that is looked through next.
+    hand: usize,
 }
 
 #[derive(Clone, Default)]
@@ -62,7 +65,7 @@ impl Near {
         Self {
             of: Arc::clone(of),
             dice: Cell::new(1),
-            sets: RefCell::default(),
+            table: RefCell::default(),
             most: most.min(SETS.1).next_power_of_two().max(SETS.0),
         }
     }
@@ -73,8 +76,8 @@ impl Near {
         if self.throw() < u64::MAX / TOLD || !Arc::ptr_eq(of, &self.of) {
             return None;
         }
-        let sets = self.sets.borrow();
-        let Set(places) = sets.sets.get(index(hash, sets.sets.len()))?;
+        let table = self.table.borrow();
+        let Set(places) = table.sets.get(index(hash, table.sets.len()))?;
         let place = places.iter().find(|place| place.hash == hash)?;
         place.row.as_ref()?.upgrade()
     }
@@ -84,12 +87,12 @@ impl Near {
         if !Arc::ptr_eq(of, &self.of) {
             return;
         }
-        let mut sets = self.sets.borrow_mut();
-        if sets.kept >= sets.sets.len() * WAYS / 2 && sets.sets.len() < self.most {
-            sets.grow();
+        let mut table = self.table.borrow_mut();
+        if table.kept >= table.sets.len() * WAYS / 2 && table.sets.len() < self.most {
+            table.grow();
         }
-        let index = index(hash, sets.sets.len());
-        let Some(Set(places)) = sets.sets.get_mut(index) else {
+        let index = index(hash, table.sets.len());
+        let Some(Set(places)) = table.sets.get_mut(index) else {
             return;
         };
         let own = places.iter().position(|place| place.hash == hash);
@@ -106,7 +109,8 @@ impl Near {
         }
         place.hash = hash;
         place.row = Some(Arc::downgrade(row));
-        sets.kept += usize::from(before.is_none());
+        table.kept += usize::from(before.is_none());
+        table.tidy();
     }
 
     /// xorshift64 (Marsaglia, 2003): nothing here has to be hard to guess.
@@ -128,7 +132,19 @@ impl Place {
     }
 }
 
-impl Sets {
+impl Table {
+    /// Forgets the dead of one set, of each in its turn.
+    fn tidy(&mut self) {
+        self.hand = (self.hand + 1) & self.sets.len().wrapping_sub(1);
+        let Some(Set(places)) = self.sets.get_mut(self.hand) else {
+            return;
+        };
+        for place in places.iter_mut().filter(|place| place.is_dead()) {
+            *place = Place::default();
+            self.kept -= 1;
+        }
+    }
+
     /// Twice as many; each set becomes two.
     fn grow(&mut self) {
         let count = (self.sets.len() * 2).max(SETS.0);

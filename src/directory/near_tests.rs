@@ -12,7 +12,7 @@ const TTL: Duration = Duration::from_secs(10);
 const CAPACITY: u64 = 100;
 
 /// More than a core asks until the cache hears of one use.
-const OFTEN: usize = 4 * 16;
+const OFTEN: usize = 4 * 32;
 
 fn cache() -> Cache {
     of_capacity(CAPACITY)
@@ -158,10 +158,36 @@ fn it_keeps_no_record_alive() {
     let near = cache.near();
     let row = known(&cache, &bob, row("7", "1"), now);
     assert_eq!(told(&cache, &near, &bob, now).unwrap(), "1");
-    let record = Arc::downgrade(row.record());
+    let record = Arc::downgrade(&row);
     drop(row);
     drop(cache);
     assert!(record.upgrade().is_none());
+}
+
+/// What a core has found once and nobody asks for again must not fill its memory with the dead.
+#[test]
+fn the_dead_are_forgotten_as_others_come() {
+    let (now, of) = (Instant::now(), Arc::new(()));
+    let cache = of_capacity(3000);
+    let near = Near::new(&of, 1000);
+    let keep_all = |hashes: std::ops::Range<usize>, rows: &[Arc<Binding>]| {
+        for (hash, row) in hashes.zip(rows) {
+            near.keep(&of, hash as u64, row);
+        }
+    };
+    let dead = || {
+        let table = near.table.borrow();
+        let places = table.sets.iter().flat_map(|Set(places)| places);
+        places.filter(|place| place.is_dead()).count()
+    };
+    keep_all(0..1000, &numbered(&cache, 1000, now));
+    drop(cache);
+    assert_eq!(dead(), 1000);
+    let cache = of_capacity(3000);
+    let rows = numbered(&cache, 512, now);
+    keep_all(1000..1512, &rows);
+    assert_eq!(dead(), 0);
+    assert_eq!(near.table.borrow().kept, 512);
 }
 
 #[test]
@@ -179,13 +205,13 @@ fn it_grows_with_its_users_and_no_further_than_the_cache() {
     for (user, row) in rows.iter().enumerate() {
         near.keep(&of, hash(user), row);
         near.keep(&of, hash(user), row);
-        let places = near.sets.borrow().sets.len() * WAYS;
+        let places = near.table.borrow().sets.len() * WAYS;
         assert!(places <= (4 * (user + 1)).max(WAYS * SETS.0), "{places}");
     }
-    assert_eq!(near.sets.borrow().sets.len(), 512);
+    assert_eq!(near.table.borrow().sets.len(), 512);
     let found = |user: usize| (0..OFTEN).any(|_| near.find(&of, hash(user)).is_some());
     let kept = (0..3000).filter(|user| found(*user)).count();
-    assert_eq!(kept, near.sets.borrow().kept);
+    assert_eq!(kept, near.table.borrow().kept);
     assert!(kept > 1500, "{kept}");
     assert!(found(2999), "the last one is there");
     assert_eq!(Near::new(&of, u64::MAX).most, SETS.1);
@@ -217,11 +243,11 @@ fn the_cache_hears_of_everybody() {
     let bob = key("7");
     let row = known(&cache, &bob, row("7", "1"), now);
     let of = Arc::new(());
-    for users in [1, 2, 16, 64, 2584] {
+    for users in [1, 2, 32, 64, 2584] {
         let near = Near::new(&of, CAPACITY);
         near.keep(&of, 7, &row);
         let mut heard = vec![0_u32; users];
-        for turn in 0..users * 1600 {
+        for turn in 0..users * 3200 {
             // What it does not find by itself, it asks the cache for.
             heard[turn % users] += u32::from(near.find(&of, 7).is_none());
         }

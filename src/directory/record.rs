@@ -21,18 +21,22 @@ const MAX_LIST: usize = 4096;
 
 /// What a source says about one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     pub(super) user: UserId,
     pub(super) account: Option<AccountId>,
-    pub(super) memberships: Vec<AccountId>,
+    pub(super) memberships: Box<[AccountId]>,
     pub(super) active: bool,
     pub(super) account_active: bool,
     /// Sorted, each once.
-    pub(super) roles: Vec<Arc<str>>,
+    pub(super) roles: Box<[Arc<str>]>,
     pub(super) tokens_valid_after: Option<UnixTime>,
     pub(super) session_auth: Option<Redacted>,
-    pub(super) attributes: BTreeMap<Arc<str>, String>,
+    /// Most have none.
+    attributes: Option<Box<Attributes>>,
 }
+
+/// Every other column, as text.
+type Attributes = BTreeMap<Arc<str>, String>;
 
 impl Record {
     /// Reads a row; the error names the column and never its value.
@@ -62,14 +66,20 @@ impl Record {
         Ok(Self {
             user: user.ok_or("the row has no column `id`")?,
             account: record.account,
-            memberships: record.memberships,
+            memberships: record.memberships.into(),
             active: record.active,
             account_active: record.account_active.unwrap_or(true),
-            roles: record.roles,
+            roles: record.roles.into(),
             tokens_valid_after: record.tokens_valid_after,
             session_auth: record.session_auth,
-            attributes: record.attributes,
+            attributes: (!record.attributes.is_empty()).then(|| Box::new(record.attributes)),
         })
+    }
+
+    /// Every other column, as text.
+    pub(super) fn attributes(&self) -> &Attributes {
+        static NONE: Attributes = Attributes::new();
+        self.attributes.as_deref().unwrap_or(&NONE)
     }
 
     /// Whether the row names this account at all.
@@ -95,7 +105,7 @@ struct Partial {
     roles: Vec<Arc<str>>,
     tokens_valid_after: Option<UnixTime>,
     session_auth: Option<Redacted>,
-    attributes: BTreeMap<Arc<str>, String>,
+    attributes: Attributes,
 }
 
 fn blame(column: &str, error: IdError) -> String {

@@ -27,7 +27,7 @@ fn the_smallest_row() {
     assert_eq!(record.user.as_str(), "5");
     assert_eq!(record.account, None);
     assert!(record.active && record.account_active);
-    assert!(record.roles.is_empty() && record.attributes.is_empty());
+    assert!(record.roles.is_empty() && record.attributes().is_empty());
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn every_other_column_is_an_attribute_and_the_password_is_not() {
     }))
     .unwrap();
     let attributes: Vec<(&str, &str)> = record
-        .attributes
+        .attributes()
         .iter()
         .map(|(name, value)| (&**name, value.as_str()))
         .collect();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use crate::auth::Principal;
-use crate::directory::Record;
+use crate::directory::Edition;
 use crate::ids::{AccountId, TenantId};
 use crate::telemetry::{Redacted, UnixTime};
 use crate::token::{MintError, Recent, VerifiedToken};
@@ -29,19 +29,19 @@ pub struct Minted {
     reissued: Recent<ReissuedKey, Kept<Arc<Redacted>>>,
 }
 
-/// The record's address, the upstream's and the credential's index. A weak reference beside the value
-/// keeps the address from becoming another's meanwhile, and what stood there is let go of all the same.
-type FieldsKey = (usize, usize, usize);
+/// The record's edition, the upstream's and the credential's index.
+type FieldsKey = (Edition, usize, usize);
 
-/// The addresses of the record and of the token.
-type ReissuedKey = (usize, usize);
+/// The record's edition, and the address of the token. A weak reference beside the value keeps the address
+/// from becoming another's meanwhile, and what stood there is let go of all the same.
+type ReissuedKey = (Edition, usize);
 
 #[derive(Debug, Clone)]
 struct Kept<V> {
     value: V,
     tenant: TenantId,
     account: Option<AccountId>,
-    record: Weak<Record>,
+    edition: Edition,
     /// The token that its claims are from, if any.
     token: Option<Weak<VerifiedToken>>,
     made_at: UnixTime,
@@ -68,8 +68,8 @@ impl Minted {
         now: UnixTime,
         make: impl FnOnce() -> Result<(Vec<(HeaderName, HeaderValue)>, Option<UnixTime>), E>,
     ) -> Result<Fields, E> {
-        let record = principal.binding().record();
-        let key = (address(record), upstream, principal.verified().credential());
+        let edition = principal.binding().edition();
+        let key = (edition, upstream, principal.verified().credential());
         let holds = |kept: &Kept<Fields>| kept.holds(principal, now);
         if let Some(kept) = self
             .fields
@@ -102,7 +102,7 @@ impl Minted {
         let Some(token) = principal.verified().token() else {
             return Ok(Arc::new(sign()?.0));
         };
-        let key = (address(principal.binding().record()), address(token));
+        let key = (principal.binding().edition(), address(token));
         let holds = |kept: &Kept<Arc<Redacted>>| kept.holds(principal, now);
         if let Some(kept) = self
             .reissued
@@ -131,7 +131,7 @@ impl<V> Kept<V> {
             value,
             tenant: principal.tenant().clone(),
             account: principal.account().cloned(),
-            record: Arc::downgrade(principal.binding().record()),
+            edition: principal.binding().edition(),
             token,
             made_at: now,
             until: now.saturating_add(ends.since(now) / 2),
@@ -145,7 +145,7 @@ impl<V> Kept<V> {
             && now < self.until
             && self.tenant == *principal.tenant()
             && self.account.as_ref() == principal.account()
-            && is_of(&self.record, principal.binding().record())
+            && self.edition == principal.binding().edition()
             && self.token.as_ref().is_none_or(|from| {
                 let token = principal.verified().token();
                 token.is_some_and(|token| is_of(from, token))
@@ -153,10 +153,10 @@ impl<V> Kept<V> {
     }
 }
 
-/// What an entry takes: its text and itself, and the room of the record and of the token, which is
-/// free only when nothing refers to it any more.
+/// What an entry takes: its text and itself, and the room of the token, which is free only when nothing
+/// refers to it any more.
 const fn weight<V>(text: usize) -> usize {
-    text + size_of::<Kept<V>>() + size_of::<Record>() + size_of::<VerifiedToken>()
+    text + size_of::<Kept<V>>() + size_of::<VerifiedToken>()
 }
 
 fn is_of<T>(held: &Weak<T>, shared: &Arc<T>) -> bool {

@@ -99,7 +99,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// An empty one, of about so many bytes: three quarters for verified tokens, one for what is
-    /// signed. The way to the live records takes up to 5 MiB more.
+    /// signed. The way to the live records takes up to 17 MiB more.
     pub(crate) fn of_bytes(bytes: usize, directory: &Directory) -> Self {
         Self {
             known: Known {

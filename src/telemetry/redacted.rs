@@ -5,13 +5,19 @@ use zeroize::Zeroize;
 
 /// A secret text: a key, a password, a token. Debug prints `[redacted]`; there is no Display.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Redacted(String);
+pub struct Redacted(Box<str>);
 
 impl Redacted {
     /// Takes a secret in.
     #[must_use]
-    pub const fn new(secret: String) -> Self {
-        Self(secret)
+    pub fn new(mut secret: String) -> Self {
+        if secret.len() == secret.capacity() {
+            return Self(secret.into_boxed_str());
+        }
+        // To shrink it in place would leave a copy of it behind.
+        let text = Box::from(secret.as_str());
+        secret.zeroize();
+        Self(text)
     }
 
     /// The secret itself, for the one call that needs it.

@@ -57,9 +57,9 @@ fn every_key_is_read() {
     let five = &snapshot[&TenantId::parse("a").unwrap()][&UserId::parse("5").unwrap()];
     assert_eq!(five.account.as_ref().unwrap().as_str(), "12");
     assert_eq!(five.memberships.len(), 2);
-    assert_eq!(five.roles, [Arc::from("admin")]);
+    assert_eq!(*five.roles, [Arc::from("admin")]);
     assert_eq!(five.tokens_valid_after.unwrap().as_secs(), 1_767_225_600);
-    assert_eq!(five.attributes.len(), 2);
+    assert_eq!(five.attributes().len(), 2);
     let six = &snapshot[&TenantId::parse("default").unwrap()][&UserId::parse("6").unwrap()];
     assert!(six.active && six.account_active && six.account.is_none());
 }

@@ -228,9 +228,9 @@ mod tests {
             panic!("no row")
         };
         assert_eq!(record.user.as_str(), "5");
-        assert_eq!(record.account.unwrap().as_str(), "12");
+        assert_eq!(record.account.as_ref().unwrap().as_str(), "12");
         assert!(record.active);
-        assert_eq!(record.attributes.keys().count(), 1);
+        assert_eq!(record.attributes().keys().count(), 1);
     }
 
     #[test]

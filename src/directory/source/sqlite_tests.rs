@@ -90,11 +90,11 @@ async fn rows_are_read_by_the_type_they_are_stored_with() {
         panic!("no row")
     };
     assert_eq!(five.user.as_str(), "5");
-    assert_eq!(five.account.unwrap().as_str(), "12");
+    assert_eq!(five.account.as_ref().unwrap().as_str(), "12");
     assert!(five.active);
-    assert_eq!(five.roles, [Arc::from("a"), Arc::from("b")]);
+    assert_eq!(*five.roles, [Arc::from("a"), Arc::from("b")]);
     assert_eq!(five.tokens_valid_after.unwrap().as_secs(), 1_767_225_600);
-    assert_eq!(five.attributes.get("score").unwrap(), "1.5");
+    assert_eq!(five.attributes().get("score").unwrap(), "1.5");
     let Ok(Answer::Row(six)) = source.find(&key("a", "mail", "six@example.com")).await else {
         panic!("no row")
     };
