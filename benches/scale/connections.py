@@ -1,14 +1,20 @@
 """Idle connections and open WebSockets: what each takes of the gateway's memory.
 
-    connections.py PORT     # the upstream of the WebSockets: accepts every handshake, says nothing
+    connections.py serve PORT             # the upstream of the WebSockets: accepts every handshake, says nothing
+    connections.py idle PORT COUNT        # opens so many and holds them; what is asked of it is read
+    connections.py websocket PORT COUNT   # from standard input, first the header fields, as JSON
 
-They come from several addresses of the loopback network, since one has not enough ports.
+They come from several addresses of the loopback network, since one has not enough ports, and are held by
+processes of their own, each of which has a limit of open files.
 """
 
 import base64
 import hashlib
+import json
+import resource
 import selectors
 import socket
+import subprocess
 import sys
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -81,5 +87,56 @@ def serve(port: int) -> None:
                                         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
 
 
+class Holder:
+    """A process that opens connections of one kind and holds them."""
+
+    def __init__(self, kind: str, port: int, count: int, fields: dict[str, str]):
+        command = [sys.executable, __file__, kind, str(port), str(count)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.say(json.dumps(fields))
+
+    def opened(self) -> None:
+        """Waits until all are open."""
+        self.hear("open")
+
+    def served(self) -> None:
+        """Every one of them is there still, and a request on the first and on the last is answered."""
+        self.say("ask")
+        self.hear("served")
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(60)
+
+    def say(self, line: str) -> None:
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def hear(self, wanted: str) -> None:
+        if (line := self.process.stdout.readline().strip()) != wanted:
+            sys.exit(f"scale: a holder of connections says {line!r} instead of {wanted!r}")
+
+
+def hold(kind: str, port: int, count: int) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    fields = json.loads(sys.stdin.readline())
+    opened = [{"idle": idle, "websocket": websocket}[kind](port, number, fields) for number in range(count)]
+    print("open", flush=True)
+    for _ in sys.stdin:
+        for client in opened:
+            client.setblocking(False)
+            try:
+                sys.exit(f"scale: the gateway sent {client.recv(4096)!r} on an idle connection")
+            except BlockingIOError:
+                client.settimeout(30)
+        for client in (opened[0], opened[-1]):
+            exchange(client, f"GET /items/1 HTTP/1.1\r\nHost: app.test\r\n{lines(fields)}\r\n", b"HTTP/1.1 200")
+        print("served", flush=True)
+
+
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    if sys.argv[1] == "serve":
+        serve(int(sys.argv[2]))
+    else:
+        hold(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

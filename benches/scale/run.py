@@ -13,7 +13,8 @@ request (user and system, from /proc) as a ratio to the smallest size in the sam
 connections, open WebSockets, and the audit log at the full rate. The gateway has CPU 0, load and
 upstream CPU 1. The binary is target/optimised/countersign, which is built, unless --binary names one.
 
-Connections are bounded by the limit of open files (`ulimit -Hn`); what fits is opened, and said.
+A process can have as many connections as open files (`ulimit -Hn`): where one gateway cannot hold them
+all, as few as can share them, which is said.
 """
 
 import argparse
@@ -103,47 +104,61 @@ def grow(stand: stands.Stand, sweep: sweeps.Sweep, options: argparse.Namespace, 
 
 
 def idle(stand: stands.Stand, wanted: int, files: int) -> list[tuple[str, str]]:
-    count = min(wanted, files - 300)
-    gateway = stand.gateway("idle", f"{sweeps.APP}{sweeps.one_user(stand)}{sweeps.ROUTE}limits: {{ connections: 100000 }}\n")
-    rest = gateway.memory()
+    shares, by = shared_out(wanted, files - 300, files)
+    sections = f"{sweeps.APP}{sweeps.one_user(stand)}{sweeps.ROUTE}limits: {{ connections: 100000 }}\n"
+    gateways = [stand.gateway(f"idle-{n}", sections) for n in range(len(shares))]
+    rest = gateways[0].memory()
     fields = sweeps.bearer(sweeps.token(5))
-    fill.ask(gateway.port, [("/items/1", fields)] * 2000)
-    before = gateway.memory()
-    opened = [connections.idle(gateway.port, number, fields) for number in range(count)]
-    each = (gateway.memory() - before) * 1024 / count
-    # They are all there still, and served.
-    connections.exchange(opened[0], f"GET /items/1 HTTP/1.1\r\nHost: app.test\r\n{connections.lines(fields)}\r\n", b"HTTP/1.1 200")
-    for one in opened:
-        one.close()
-    stand.end(gateway)
-    why = f" (of {wanted:,}: the limit of open files is {files:,})" if count < wanted else ""
-    facts = [("memory at rest", f"{rest:.1f} MiB"), (f"{count:,} idle connections{why}", f"{each:.1f} KiB each")]
+    for gateway in gateways:
+        fill.ask(gateway.port, [("/items/1", fields)] * 2000)
+    before = sum(gateway.memory() for gateway in gateways)
+    holders = [connections.Holder("idle", gateway.port, share, fields) for gateway, share in zip(gateways, shares)]
+    for holder in holders:
+        holder.opened()
+    each = (sum(gateway.memory() for gateway in gateways) - before) * 1024 / wanted
+    for holder in holders:
+        holder.served()
+        holder.close()
+    stand.end(*gateways)
+    facts = [("memory at rest", f"{rest:.1f} MiB"), (f"{wanted:,} idle connections{by}", f"{each:.1f} KiB each")]
     print(f"scale: {facts}", flush=True)
     return facts
 
 
 def websockets(stand: stands.Stand, wanted: int, files: int) -> list[tuple[str, str]]:
     # Two descriptors each: the client's and the upstream's.
-    count = min(wanted, (files - 300) // 2)
+    shares, by = shared_out(wanted, (files - 300) // 2, files)
     port = free_port()
-    process, output = stand.spawn([sys.executable, connections.__file__, port], stands.LOAD_CPU, "websockets-upstream")
+    process, output = stand.spawn([sys.executable, connections.__file__, "serve", port], stands.LOAD_CPU, "websockets-upstream")
     wait(port, output, process)
     upstream, stand.upstream = stand.upstream, port
-    gateway = stand.gateway("websockets", f"{sweeps.APP}{sweeps.one_user(stand)}{sweeps.ROUTE}limits: {{ connections: 100000 }}\n")
+    sections = f"{sweeps.APP}{sweeps.one_user(stand)}{sweeps.ROUTE}limits: {{ connections: 100000 }}\n"
+    gateways = [stand.gateway(f"websockets-{n}", sections) for n in range(len(shares))]
     stand.upstream = upstream
-    fields = sweeps.bearer(sweeps.token(5))
-    first = [connections.websocket(gateway.port, number, fields) for number in range(100)]
-    before, cpu = gateway.memory(), cpu_seconds(gateway.process.pid)
-    opened = [connections.websocket(gateway.port, number, fields) for number in range(count - len(first))]
-    each = (gateway.memory() - before) * 1024 / len(opened)
-    cost = (cpu_seconds(gateway.process.pid) - cpu) * 1_000_000 / len(opened)
-    for one in first + opened:
-        one.close()
-    stand.end(gateway)
-    why = f" (of {wanted:,}: the limit of open files is {files:,})" if count < wanted else ""
-    facts = [(f"{count:,} open WebSockets{why}", f"{each:.1f} KiB each; {cost:.0f} µs of CPU for each handshake")]
+    fields, first = sweeps.bearer(sweeps.token(5)), 100
+    holders = [connections.Holder("websocket", gateway.port, first, fields) for gateway in gateways]
+    for holder in holders:
+        holder.opened()
+    measure = lambda: (sum(gateway.memory() for gateway in gateways), sum(cpu_seconds(gateway.process.pid) for gateway in gateways))
+    before, cpu = measure()
+    more = [connections.Holder("websocket", gateway.port, share - first, fields) for gateway, share in zip(gateways, shares)]
+    for holder in more:
+        holder.opened()
+    opened = wanted - first * len(gateways)
+    memory, spent = (after - earlier for after, earlier in zip(measure(), (before, cpu)))
+    for holder in holders + more:
+        holder.close()
+    stand.end(*gateways)
+    facts = [(f"{wanted:,} open WebSockets{by}", f"{memory * 1024 / opened:.1f} KiB each; {spent * 1_000_000 / opened:.0f} µs of CPU for each handshake")]
     print(f"scale: {facts}", flush=True)
     return facts
+
+
+def shared_out(wanted: int, most: int, files: int) -> tuple[list[int], str]:
+    """How many each of as few gateways as can hold them has, and how that is told."""
+    count = -(-wanted // most)
+    shares = [wanted // count + (n < wanted % count) for n in range(count)]
+    return shares, f", shared out to {count} gateways (each may have {files:,} open files)" if count > 1 else ""
 
 
 def audit(stand: stands.Stand, options: argparse.Namespace) -> list[tuple[str, str]]:
