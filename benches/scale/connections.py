@@ -37,8 +37,13 @@ def connect(port: int, number: int) -> socket.socket:
 def idle(port: int, number: int, fields: dict[str, str]) -> socket.socket:
     """Asks once, and stays."""
     client = connect(port, number)
-    exchange(client, f"GET /items/1 HTTP/1.1\r\nHost: app.test\r\n{lines(fields)}\r\n", b"HTTP/1.1 200")
+    item(client, fields)
     return client
+
+
+def item(client: socket.socket, fields: dict[str, str]) -> None:
+    request = f"GET /items/1 HTTP/1.1\r\nHost: app.test\r\n{lines(fields)}\r\n"
+    exchange(client, request, b"HTTP/1.1 200", b"\r\n\r\nok\n")
 
 
 def websocket(port: int, number: int, fields: dict[str, str]) -> socket.socket:
@@ -52,10 +57,10 @@ def lines(fields: dict[str, str]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
 
 
-def exchange(client: socket.socket, request: str, wanted: bytes) -> None:
+def exchange(client: socket.socket, request: str, wanted: bytes, end: bytes = b"\r\n\r\n") -> None:
     client.sendall(request.encode())
     data = b""
-    while b"\r\n\r\n" not in data:
+    while not data.endswith(end):
         more = client.recv(4096)
         data += more
         if not more:
@@ -90,8 +95,8 @@ def serve(port: int) -> None:
 class Holder:
     """A process that opens connections of one kind and holds them."""
 
-    def __init__(self, kind: str, port: int, count: int, fields: dict[str, str]):
-        command = [sys.executable, __file__, kind, str(port), str(count)]
+    def __init__(self, kind: str, port: int, count: int, fields: dict[str, str], cpu: str):
+        command = ["taskset", "-c", cpu, sys.executable, __file__, kind, str(port), str(count)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.say(json.dumps(fields))
 
@@ -106,7 +111,8 @@ class Holder:
 
     def close(self) -> None:
         self.process.stdin.close()
-        self.process.wait(60)
+        if status := self.process.wait(60):
+            sys.exit(f"scale: a holder of connections ended with {status}")
 
     def say(self, line: str) -> None:
         self.process.stdin.write(f"{line}\n")
@@ -131,7 +137,7 @@ def hold(kind: str, port: int, count: int) -> None:
             except BlockingIOError:
                 client.settimeout(30)
         for client in (opened[0], opened[-1]):
-            exchange(client, f"GET /items/1 HTTP/1.1\r\nHost: app.test\r\n{lines(fields)}\r\n", b"HTTP/1.1 200")
+            item(client, fields)
         print("served", flush=True)
 
 

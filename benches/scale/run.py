@@ -19,6 +19,7 @@ all, as few as can share them, which is said.
 
 import argparse
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,8 @@ def main() -> int:
         subprocess.run(["cargo", "build", "--profile", "optimised", "--locked", "--bin", "countersign"], cwd=ROOT, check=True)
         binary = ROOT / "target/optimised/countersign"
     files = stands.open_files()
+    if files < 2048:
+        sys.exit(f"scale: {files} open files are too few (ulimit -Hn): 2048 at least")
     with tempfile.TemporaryDirectory(prefix="countersign-scale-") as folder:
         stand = stands.Stand(pathlib.Path(folder), binary)
         try:
@@ -112,7 +115,7 @@ def idle(stand: stands.Stand, wanted: int, files: int) -> list[tuple[str, str]]:
     for gateway in gateways:
         fill.ask(gateway.port, [("/items/1", fields)] * 2000)
     before = sum(gateway.memory() for gateway in gateways)
-    holders = [connections.Holder("idle", gateway.port, share, fields) for gateway, share in zip(gateways, shares)]
+    holders = [connections.Holder("idle", gateway.port, share, fields, stands.LOAD_CPU) for gateway, share in zip(gateways, shares)]
     for holder in holders:
         holder.opened()
     each = (sum(gateway.memory() for gateway in gateways) - before) * 1024 / wanted
@@ -128,20 +131,23 @@ def idle(stand: stands.Stand, wanted: int, files: int) -> list[tuple[str, str]]:
 def websockets(stand: stands.Stand, wanted: int, files: int) -> list[tuple[str, str]]:
     # Two descriptors each: the client's and the upstream's.
     shares, by = shared_out(wanted, (files - 300) // 2, files)
-    port = free_port()
-    process, output = stand.spawn([sys.executable, connections.__file__, "serve", port], stands.LOAD_CPU, "websockets-upstream")
-    wait(port, output, process)
-    upstream, stand.upstream = stand.upstream, port
     sections = f"{sweeps.APP}{sweeps.one_user(stand)}{sweeps.ROUTE}limits: {{ connections: 100000 }}\n"
-    gateways = [stand.gateway(f"websockets-{n}", sections) for n in range(len(shares))]
+    upstream, gateways = stand.upstream, []
+    for n in range(len(shares)):
+        # One of their own each, which has a limit of open files as well.
+        stand.upstream = free_port()
+        command = [sys.executable, connections.__file__, "serve", stand.upstream]
+        process, output = stand.spawn(command, stands.LOAD_CPU, f"websockets-upstream-{n}")
+        wait(stand.upstream, output, process)
+        gateways.append(stand.gateway(f"websockets-{n}", sections))
     stand.upstream = upstream
     fields, first = sweeps.bearer(sweeps.token(5)), 100
-    holders = [connections.Holder("websocket", gateway.port, first, fields) for gateway in gateways]
+    holders = [connections.Holder("websocket", gateway.port, first, fields, stands.LOAD_CPU) for gateway in gateways]
     for holder in holders:
         holder.opened()
     measure = lambda: (sum(gateway.memory() for gateway in gateways), sum(cpu_seconds(gateway.process.pid) for gateway in gateways))
     before, cpu = measure()
-    more = [connections.Holder("websocket", gateway.port, share - first, fields) for gateway, share in zip(gateways, shares)]
+    more = [connections.Holder("websocket", gateway.port, share - first, fields, stands.LOAD_CPU) for gateway, share in zip(gateways, shares)]
     for holder in more:
         holder.opened()
     opened = wanted - first * len(gateways)
@@ -188,4 +194,5 @@ def audit(stand: stands.Stand, options: argparse.Namespace) -> list[tuple[str, s
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sys.exit(main())

@@ -349,3 +349,20 @@ fn a_record_that_is_read_again_and_says_the_same_is_the_same_record() {
         assert_ne!(before, after, "after {what:?}");
     }
 }
+
+/// Not even two that say the same, of two users or in two directories.
+#[test]
+fn no_two_records_are_one() {
+    let (one, other, now) = (cache(), cache(), Instant::now());
+    let read = |cache: &Cache, subject: &str| {
+        let key = key("a", subject);
+        fill(cache, &key, row("7", "1"), now);
+        match cache.get(KeyRef::of(&key), now) {
+            Some(Cached::Known(row)) => row.edition(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let bob = read(&one, "7");
+    assert_ne!(bob, read(&one, "bob@example.com"));
+    assert_ne!(bob, read(&other, "7"));
+}

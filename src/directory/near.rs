@@ -20,7 +20,7 @@ use super::binding::Binding;
 const WAYS: usize = 4;
 
 /// Sets at first, and most: 1 MiB. An address that is a dead record's keeps its 256 bytes from other use
-/// until it is forgotten, 16 MiB at most; with every address that is kept anew one set is looked through
+/// until it is forgotten, 16 MiB at most; with every address that is kept anew one place is looked at
 /// for such.
 const SETS: (usize, usize) = (64, 16 * 1024);
 
@@ -43,7 +43,7 @@ struct Table {
     sets: Vec<Set>,
     /// How many addresses they hold.
     kept: usize,
-    /// The set that is looked through next.
+    /// The place that is looked at next.
     hand: usize,
 }
 
@@ -95,8 +95,9 @@ impl Near {
         let Some(Set(places)) = table.sets.get_mut(index) else {
             return;
         };
-        let own = places.iter().position(|place| place.hash == hash);
-        let place = own
+        let own = |place: &Place| place.row.is_some() && place.hash == hash;
+        let place = places.iter().position(own);
+        let place = place
             .or_else(|| places.iter().position(|place| place.row.is_none()))
             .or_else(|| places.iter().position(Place::is_dead));
         let any = usize::try_from(self.throw()).unwrap_or_default() % WAYS;
@@ -133,13 +134,15 @@ impl Place {
 }
 
 impl Table {
-    /// Forgets the dead of one set, of each in its turn.
+    /// Forgets what one place holds if that is dead; each place has its turn.
     fn tidy(&mut self) {
-        self.hand = (self.hand + 1) & self.sets.len().wrapping_sub(1);
-        let Some(Set(places)) = self.sets.get_mut(self.hand) else {
+        self.hand = (self.hand + 1) & (self.sets.len() * WAYS).wrapping_sub(1);
+        let Some(Set(places)) = self.sets.get_mut(self.hand / WAYS) else {
             return;
         };
-        for place in places.iter_mut().filter(|place| place.is_dead()) {
+        if let Some(place) = places.get_mut(self.hand % WAYS)
+            && place.is_dead()
+        {
             *place = Place::default();
             self.kept -= 1;
         }

@@ -11,7 +11,7 @@ use crate::config;
 const TTL: Duration = Duration::from_secs(10);
 const CAPACITY: u64 = 100;
 
-/// More than a core asks until the cache hears of one use.
+/// More than a core asks until the cache hears of one use, the way its dice fall.
 const OFTEN: usize = 4 * 32;
 
 fn cache() -> Cache {
@@ -184,10 +184,36 @@ fn the_dead_are_forgotten_as_others_come() {
     drop(cache);
     assert_eq!(dead(), 1000);
     let cache = of_capacity(3000);
-    let rows = numbered(&cache, 512, now);
-    keep_all(1000..1512, &rows);
+    let rows = numbered(&cache, 3000, now);
+    keep_all(1000..4000, &rows);
     assert_eq!(dead(), 0);
-    assert_eq!(near.table.borrow().kept, 512);
+}
+
+#[test]
+fn what_is_kept_is_counted() {
+    let (cache, now, of) = (of_capacity(3000), Instant::now(), Arc::new(()));
+    let near = Near::new(&of, 1000);
+    let mut rows = numbered(&cache, 1000, now);
+    drop(cache);
+    let mut dice = 88_172_645_463_325_252_u64;
+    let mut throw = |sides: usize| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        usize::try_from(dice).unwrap() % sides
+    };
+    while !rows.is_empty() {
+        let row = throw(rows.len());
+        if throw(4) == 0 {
+            rows.swap_remove(row);
+        } else {
+            near.keep(&of, throw(5000) as u64, &rows[row]);
+        }
+        let table = near.table.borrow();
+        let places = table.sets.iter().flat_map(|Set(places)| places);
+        let there = places.filter(|place| place.row.is_some()).count();
+        assert_eq!(table.kept, there);
+    }
 }
 
 #[test]

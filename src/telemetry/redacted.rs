@@ -38,3 +38,19 @@ impl fmt::Debug for Redacted {
         f.write_str("[redacted]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_what_was_taken_in_and_not_shown() {
+        let mut with_room = String::with_capacity(100);
+        with_room.push_str("s3cret");
+        for text in [String::from("s3cret"), with_room] {
+            let secret = Redacted::new(text);
+            assert_eq!(secret.expose(), "s3cret");
+            assert_eq!(format!("{secret:?}"), "[redacted]");
+        }
+    }
+}
