@@ -216,8 +216,9 @@ impl Cache {
                 self.withdraw(key);
                 self.rows_index
                     .add(key, Some(row.record()), generation, &row);
-                self.rows.insert(sought.own(key), Arc::clone(&row));
+                // Before it can be had: who has had it must not be told of the absence once it is evicted.
                 self.missing.invalidate(&sought);
+                self.rows.insert(sought.own(key), Arc::clone(&row));
                 Cached::Known(row)
             }
             Answer::Absent(absence) => {
