@@ -11,7 +11,6 @@ processes of their own, each of which has a limit of open files.
 import base64
 import hashlib
 import json
-import resource
 import selectors
 import socket
 import subprocess
@@ -124,8 +123,6 @@ class Holder:
 
 
 def hold(kind: str, port: int, count: int) -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     fields = json.loads(sys.stdin.readline())
     opened = [{"idle": idle, "websocket": websocket}[kind](port, number, fields) for number in range(count)]
     print("open", flush=True)

@@ -320,18 +320,21 @@ fn interleave(capacity: u64, changes: u64) {
     });
 }
 
+/// Of the record that this answer has become.
+fn edition(cache: &Cache, key: &Arc<Key>, answer: Answer, now: Instant) -> Edition {
+    fill(cache, key, answer, now);
+    match cache.get(KeyRef::of(key), now) {
+        Some(Cached::Known(row)) => row.edition(),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// What was signed from a record is sent again only while the very record stands.
 #[test]
 fn a_record_that_is_read_again_and_says_the_same_is_the_same_record() {
     let (cache, now) = (cache(), Instant::now());
     let key = key("a", "7");
-    let read = |account: &str, at: Instant| {
-        fill(&cache, &key, row("7", account), at);
-        match cache.get(KeyRef::of(&key), at) {
-            Some(Cached::Known(row)) => row.edition(),
-            other => panic!("{other:?}"),
-        }
-    };
+    let read = |account: &str, at: Instant| edition(&cache, &key, row("7", account), at);
     let first = read("1", now);
     let again = read("1", now + TTL);
     assert_eq!(first, again);
@@ -354,14 +357,7 @@ fn a_record_that_is_read_again_and_says_the_same_is_the_same_record() {
 #[test]
 fn no_two_records_are_one() {
     let (one, other, now) = (cache(), cache(), Instant::now());
-    let read = |cache: &Cache, subject: &str| {
-        let key = key("a", subject);
-        fill(cache, &key, row("7", "1"), now);
-        match cache.get(KeyRef::of(&key), now) {
-            Some(Cached::Known(row)) => row.edition(),
-            other => panic!("{other:?}"),
-        }
-    };
+    let read = |cache, subject| edition(cache, &key("a", subject), row("7", "1"), now);
     let bob = read(&one, "7");
     assert_ne!(bob, read(&one, "bob@example.com"));
     assert_ne!(bob, read(&other, "7"));

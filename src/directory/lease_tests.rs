@@ -7,24 +7,11 @@ use futures_util::FutureExt;
 use super::super::binding::Edition;
 use super::super::key::Key;
 use super::super::record::Record;
+use super::super::testing::{account, key, user};
 use super::*;
 
 fn tenant(text: &str) -> TenantId {
     TenantId::parse(text).unwrap()
-}
-
-fn user_changed(of: &str, user: &str) -> Invalidation {
-    Invalidation::User {
-        tenant: tenant(of),
-        user: UserId::parse(user).unwrap(),
-    }
-}
-
-fn account_changed(of: &str, account: &str) -> Invalidation {
-    Invalidation::Account {
-        tenant: tenant(of),
-        account: AccountId::parse(account).unwrap(),
-    }
 }
 
 fn binding(subject: &str) -> Binding {
@@ -32,13 +19,8 @@ fn binding(subject: &str) -> Binding {
     let serde_json::Value::Object(row) = row else {
         unreachable!()
     };
-    let key = Key {
-        tenant: tenant("a"),
-        lookup: "default".into(),
-        subject: UserId::parse(subject).unwrap(),
-    };
     Binding::new(
-        key,
+        Key::clone(&key("a", subject)),
         Record::read(row).unwrap(),
         Edition::new(),
         1,
@@ -56,8 +38,8 @@ fn until_it_is_narrowed_it_covers_its_tenant() {
     let mut lease = leases.register(&tenant("a"));
     assert!(!told(&mut lease));
     for what in [
-        user_changed("a", "99"),
-        account_changed("a", "99"),
+        user("a", "99"),
+        account("a", "99"),
         Invalidation::Tenant(tenant("a")),
         Invalidation::Session {
             tenant: tenant("a"),
@@ -69,7 +51,7 @@ fn until_it_is_narrowed_it_covers_its_tenant() {
         assert!(told(&mut lease), "{what:?}");
         assert!(!told(&mut lease), "{what:?}");
     }
-    leases.tell(&user_changed("b", "5"));
+    leases.tell(&user("b", "5"));
     leases.tell(&Invalidation::Tenant(tenant("b")));
     assert!(!told(&mut lease));
 }
@@ -78,11 +60,11 @@ fn until_it_is_narrowed_it_covers_its_tenant() {
 fn e12_what_happens_before_the_wait_is_not_lost() {
     let leases = Leases::default();
     let mut lease = leases.register(&tenant("a"));
-    leases.tell(&user_changed("a", "5"));
+    leases.tell(&user("a", "5"));
     lease.narrow(&binding("5"), [], []);
     assert!(told(&mut lease));
-    leases.tell(&user_changed("a", "5"));
-    leases.tell(&user_changed("a", "5"));
+    leases.tell(&user("a", "5"));
+    leases.tell(&user("a", "5"));
     assert!(told(&mut lease));
     assert!(!told(&mut lease));
 }
@@ -93,10 +75,10 @@ fn narrowed_it_hears_of_its_user_and_every_account_of_the_row() {
     let mut lease = leases.register(&tenant("a"));
     lease.narrow(&binding("bob@example.com"), [], []);
     for what in [
-        user_changed("a", "5"),
-        user_changed("a", "bob@example.com"),
-        account_changed("a", "12"),
-        account_changed("a", "14"),
+        user("a", "5"),
+        user("a", "bob@example.com"),
+        account("a", "12"),
+        account("a", "14"),
         Invalidation::Tenant(tenant("a")),
         Invalidation::All,
     ] {
@@ -104,10 +86,10 @@ fn narrowed_it_hears_of_its_user_and_every_account_of_the_row() {
         assert!(told(&mut lease), "{what:?}");
     }
     for what in [
-        user_changed("a", "6"),
-        account_changed("a", "13"),
-        user_changed("b", "5"),
-        account_changed("b", "12"),
+        user("a", "6"),
+        account("a", "13"),
+        user("b", "5"),
+        account("b", "12"),
     ] {
         leases.tell(&what);
         assert!(!told(&mut lease), "{what:?}");

@@ -164,6 +164,13 @@ fn it_keeps_no_record_alive() {
     assert!(record.upgrade().is_none());
 }
 
+/// How many of its places are so.
+fn count(near: &Near, so: impl Fn(&Place) -> bool) -> usize {
+    let table = near.table.borrow();
+    let places = table.sets.iter().flat_map(|Set(places)| places);
+    places.filter(|place| so(place)).count()
+}
+
 /// What a core has found once and nobody asks for again must not fill its memory with the dead.
 #[test]
 fn the_dead_are_forgotten_as_others_come() {
@@ -175,11 +182,7 @@ fn the_dead_are_forgotten_as_others_come() {
             near.keep(&of, hash as u64, row);
         }
     };
-    let dead = || {
-        let table = near.table.borrow();
-        let places = table.sets.iter().flat_map(|Set(places)| places);
-        places.filter(|place| place.is_dead()).count()
-    };
+    let dead = || count(&near, Place::is_dead);
     keep_all(0..1000, &numbered(&cache, 1000, now));
     drop(cache);
     assert_eq!(dead(), 1000);
@@ -195,13 +198,8 @@ fn what_is_kept_is_counted() {
     let near = Near::new(&of, 1000);
     let mut rows = numbered(&cache, 1000, now);
     drop(cache);
-    let mut dice = 88_172_645_463_325_252_u64;
-    let mut throw = |sides: usize| {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        usize::try_from(dice).unwrap() % sides
-    };
+    let dice = Near::new(&of, 0);
+    let throw = |sides: usize| usize::try_from(dice.throw()).unwrap() % sides;
     while !rows.is_empty() {
         let row = throw(rows.len());
         if throw(4) == 0 {
@@ -209,10 +207,8 @@ fn what_is_kept_is_counted() {
         } else {
             near.keep(&of, throw(5000) as u64, &rows[row]);
         }
-        let table = near.table.borrow();
-        let places = table.sets.iter().flat_map(|Set(places)| places);
-        let there = places.filter(|place| place.row.is_some()).count();
-        assert_eq!(table.kept, there);
+        let there = count(&near, |place| place.row.is_some());
+        assert_eq!(near.table.borrow().kept, there);
     }
 }
 

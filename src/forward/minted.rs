@@ -29,7 +29,7 @@ pub struct Minted {
     reissued: Recent<ReissuedKey, Kept<Arc<Redacted>>>,
 }
 
-/// The record's edition, the upstream's and the credential's index.
+/// The record's edition, which no other record ever has, the upstream's and the credential's index.
 type FieldsKey = (Edition, usize, usize);
 
 /// The record's edition, and the address of the token. A weak reference beside the value keeps the address
@@ -41,7 +41,6 @@ struct Kept<V> {
     value: V,
     tenant: TenantId,
     account: Option<AccountId>,
-    edition: Edition,
     /// The token that its claims are from, if any.
     token: Option<Weak<VerifiedToken>>,
     made_at: UnixTime,
@@ -131,7 +130,6 @@ impl<V> Kept<V> {
             value,
             tenant: principal.tenant().clone(),
             account: principal.account().cloned(),
-            edition: principal.binding().edition(),
             token,
             made_at: now,
             until: now.saturating_add(ends.since(now) / 2),
@@ -145,7 +143,6 @@ impl<V> Kept<V> {
             && now < self.until
             && self.tenant == *principal.tenant()
             && self.account.as_ref() == principal.account()
-            && self.edition == principal.binding().edition()
             && self.token.as_ref().is_none_or(|from| {
                 let token = principal.verified().token();
                 token.is_some_and(|token| is_of(from, token))

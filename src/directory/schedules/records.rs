@@ -1,25 +1,18 @@
 //! Records: after an invalidation is acknowledged, no answer older than it is given.
 
-use serde_json::{Value, json};
-
 use super::super::cache::{Absence, Answer, Cache, Cached};
 use super::super::flight::Seat;
 use super::super::key::{Key, KeyRef};
 use super::super::near::Near;
-use super::super::record::Record;
+use super::super::testing::{self, account, row, user};
 use super::*;
-use crate::ids::{AccountId, UserId};
 
 /// The state in which user 7 does not exist.
 const GONE: u64 = 1;
 
 /// By his id, or by another name.
 pub(super) fn key(subject: &str) -> Arc<Key> {
-    Arc::new(Key {
-        tenant: tenant(),
-        lookup: "default".into(),
-        subject: UserId::parse(subject).unwrap(),
-    })
+    testing::key("a", subject)
 }
 
 /// What the source says of user 7 in this state: in one he does not exist.
@@ -27,11 +20,7 @@ fn answer(state: u64) -> Answer {
     if state == GONE {
         return Answer::Absent(Absence::User);
     }
-    let row = json!({"id": "7", "account": state, "active": true, "memberships": ["m"]});
-    let Value::Object(row) = row else {
-        unreachable!()
-    };
-    Answer::Row(Box::new(Record::read(row).unwrap()))
+    row("7", &state.to_string())
 }
 
 fn fits(cached: &Cached, state: u64) -> bool {
@@ -44,15 +33,9 @@ fn fits(cached: &Cached, state: u64) -> bool {
 /// Each of them concerns user 7, by whatever name he is looked up.
 pub(super) fn said(way: u32) -> Invalidation {
     match way {
-        0 => Invalidation::User {
-            tenant: tenant(),
-            user: UserId::parse("7").unwrap(),
-        },
-        1 => Invalidation::Account {
-            tenant: tenant(),
-            account: AccountId::parse("m").unwrap(),
-        },
-        2 => Invalidation::Tenant(tenant()),
+        0 => user("a", "7"),
+        1 => account("a", "m"),
+        2 => testing::tenant("a"),
         _ => Invalidation::All,
     }
 }
@@ -212,10 +195,7 @@ fn now() -> std::time::Instant {
 fn no_schedule_asks_again_because_of_somebody_else() {
     schedules(async || {
         let truth = Truth::new();
-        let other = Invalidation::User {
-            tenant: tenant(),
-            user: UserId::parse("8").unwrap(),
-        };
+        let other = user("a", "8");
         let key = key("7");
         let others = {
             let truth = Arc::clone(&truth);
